@@ -1,0 +1,65 @@
+"""Everything that a verdict rests on and that is not proved here."""
+
+from __future__ import annotations
+
+from model.hyperenclave.state import HYPERENCLAVE
+
+_assume = HYPERENCLAVE.assume
+
+_assume(
+    "ideal-hash",
+    "cryptography",
+    "SHA-256 of the record stream determines the stream: equal MRENCLAVE means equal records in equal order "
+    "(axioms hash_started, hash_shape, hash_added, hash_extended, hash_added_chain, hash_extended_chain).",
+    "No proof of collision resistance exists; the record format itself is checked byte for byte against hashlib.",
+)
+_assume(
+    "page-offsets",
+    "arithmetic",
+    "Offset and page number determine each other for one base (axioms offset_inverse, page_inverse).",
+    "True of subtraction on page numbers; the refinement reads both as 36-bit arithmetic.",
+)
+_assume(
+    "sigstruct-signature",
+    "scope",
+    "The RSA signature in SIGSTRUCT is not verified; MRENCLAVE is compared with the field as given.",
+    "Signature verification comes with a later version; MRSIGNER carries no claim until then.",
+)
+_assume(
+    "monitor-choices",
+    "refinement",
+    "Which pool frames become tables, and when memory is exhausted, is equal in two runs with equal public state.",
+    "Model proofs take it as given; T9 proves for each path that choices and outcomes do not depend on secret memory.",
+)
+_assume(
+    "machine-primitives",
+    "contract",
+    "Zeroing, copying, flushing, allocating and releasing frames, saving extended state and hashing do what their "
+    "contracts say.",
+    "Each is a short function over real bytes, tested against a plain restatement by property-based tests.",
+)
+_assume(
+    "hardware",
+    "hardware",
+    "The processor's walks, TLB, interrupts and DMA behave as the hardware actions say; accessed and dirty bits, "
+    "caches, timing and micro-architectural state are outside the model.",
+    "T9h relates the actions to a decoder of real table bits, not to silicon.",
+)
+_assume(
+    "atomic-calls",
+    "concurrency",
+    "A call of the monitor is atomic, but for EENTER and ERESUME, which are two steps.",
+    "The reference monitor runs one handler at a time; finer interleavings come with a later version.",
+)
+_assume(
+    "register-programs",
+    "model",
+    "What a program does next is a function of its registers and of what it loads.",
+    "Any such function is allowed, so secret-dependent control flow is inside the theorems.",
+)
+_assume(
+    "solver",
+    "tool",
+    "Z3 answers unsat only for unsatisfiable texts (evidence level S).",
+    "Certificates and a second solver come with a later version.",
+)

@@ -1,0 +1,1 @@
+"""The specification language: sorts, terms, specifications, and the interpreters that read one."""
