@@ -1,0 +1,1 @@
+"""The machine: storage, memory layout, primitives, and the hardware that translates addresses."""
