@@ -247,6 +247,12 @@ def free_page_is_scrubbed(s: Any, f: Any) -> Any:
 # --- T4 ---------------------------------------------------------------------------------------------------------
 
 
+@_invariant("T4", "I16", e=Enclave)
+def measurement_has_shape(s: Any, e: Any) -> Any:
+    """The measurement of an existing enclave starts with its size and SSA frame size."""
+    return Implies(ne(s.life[e], Life.NONE), eq(s.K.measured_shape(s.measurement[e]), s.shape[e]))
+
+
 def _image_triggers(s: Any, e: Any, o: Any) -> list[Any]:
     m, k = s.measurement[e], s.K
     return [
@@ -271,5 +277,3 @@ def measurement_is_image(s: Any, e: Any, o: Any) -> Any:
     content = Implies(Not(s.unextended[e]), eq(s.K.measured_data(m, o), s.contents[f]))
     image = And(eq(s.K.measured(m, o), occupied), Implies(occupied, And(same, content)))
     return Implies(eq(s.life[e], Life.UNINITIALIZED), image)
-
-

@@ -116,6 +116,7 @@ COALITION = HYPERENCLAVE.observer(
         _plain("elrange", "ELRANGE of every enclave", e=Enclave, v=Page),
         _where("base", "base of every existing enclave", _lives, e=Enclave),
         _where("size", "size of ELRANGE of every existing enclave", _lives, e=Enclave),
+        _where("shape", "size and SSA frame size of every existing enclave", _lives, e=Enclave),
         _where("measurement", "MRENCLAVE of every existing enclave", _lives, e=Enclave),
         _where("unextended", "whether all pages were measured", _lives, e=Enclave),
         _plain("guest_leaf", "which guest leaves are empty, present, occupied", e=Enclave, v=Page),
@@ -181,6 +182,12 @@ def own_base(s: Any, e: Any) -> Any:
 def own_size(s: Any, e: Any) -> Any:
     """Size."""
     return ne(s.life[e], Life.NONE), s.size[e]
+
+
+@view("its size and SSA frame size, if it exists")
+def own_shape(s: Any, e: Any) -> Any:
+    """Shape."""
+    return ne(s.life[e], Life.NONE), s.shape[e]
 
 
 @view("its MRENCLAVE, if it exists")
@@ -258,6 +265,7 @@ OWN = HYPERENCLAVE.observer(
         own_elrange,
         own_base,
         own_size,
+        own_shape,
         own_measurement,
         own_leaf,
         own_type,

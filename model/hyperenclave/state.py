@@ -62,6 +62,7 @@ _c("life", (Enclave,), LIFE, "the life cycle of an enclave")
 _c("elrange", (Enclave, Page), BOOL, "the page lies in the enclave's ELRANGE")
 _c("base", (Enclave,), Page, "the first page of ELRANGE")
 _c("size", (Enclave,), Size, "the number of pages of ELRANGE")
+_c("shape", (Enclave,), Shape, "size and SSA frame size, as the SECS gives them")
 _c("measurement", (Enclave,), Measurement, "MRENCLAVE so far; fixed once the enclave is initialised")
 _c("unextended", (Enclave,), BOOL, "some page was added whose contents were not measured")
 _c("guest_leaf", (Enclave, Page), LEAF, "guest page table: state of the leaf")
@@ -104,42 +105,104 @@ def _pair(name: str) -> Any:
     return lambda *arguments: (name, *arguments)
 
 
+def _first(registers: Any) -> tuple[Any, Any]:
+    """Concretely a register file may be a program: a tuple of (operation, page) pairs still to be run."""
+    return registers[0] if registers and isinstance(registers[0], tuple) else (Operation.COMPUTE, 0)
+
+
+def _next(registers: Any, *_: Any) -> Any:
+    return registers[1:] if registers and isinstance(registers[0], tuple) else registers
+
+
 # --- what a program, a device or a format decides ---------------------------------------------------------------
 _k("zeros", (), Data, "a page of zeros", lambda: ("zeros",))
-_k("loaded", (Registers, Data), Registers, "registers after a load or fetch from this page", _pair("loaded"))
+_k("loaded", (Registers, Data), Registers, "registers after a load or fetch from this page", _next)
 _k("stored", (Data, Registers), Data, "the page after the store that these registers ask for", _pair("stored"))
-_k("advanced", (Registers,), Registers, "registers after an instruction that loads nothing", _pair("advanced"))
-_k("computed", (Registers, CODE, Registers), Registers, "the normal VM's next registers", _pair("computed"))
-_k("operation", (Registers,), OPERATION, "the class of the next instruction", lambda r: Operation.COMPUTE)
-_k("page", (Registers,), Page, "the page that the next access goes to", lambda r: 0)
+_k("advanced", (Registers,), Registers, "registers after an instruction that loads nothing", _next)
+_k("computed", (Registers, CODE, Registers), Registers, "the normal VM's next registers", lambda r, x, to: to)
+_k("operation", (Registers,), OPERATION, "the class of the next instruction", lambda r: _first(r)[0])
+_k("page", (Registers,), Page, "the page that the next access goes to", lambda r: _first(r)[1])
 _k("exit_registers", (Registers, Registers, Word), Registers, "registers after EEXIT", _pair("exit_registers"))
-_k("entry_registers", (Registers, Data, DEPTH, Page), Registers, "registers after EENTER", _pair("entry_registers"))
+_k("entry_registers", (Registers, Data, DEPTH, Page), Registers, "registers after EENTER", lambda r, *_: r)
 _k("scrubbed", (Registers, Page, Word), Registers, "registers after an asynchronous exit", _pair("scrubbed"))
-_k("ssa_saved", (Data, Registers, Word), Data, "the SSA frame after an asynchronous exit", _pair("ssa_saved"))
+_k("ssa_saved", (Data, Registers, Word), Data, "the SSA frame after an asynchronous exit", lambda d, r, x: ("ssa", r))
 _k("ssa_entered", (Data, Registers), Data, "the SSA frame after EENTER noted the caller's stack", _pair("ssa_entered"))
-_k("ssa_restored", (Data,), Registers, "the registers that an SSA frame holds, sanitised", _pair("ssa_restored"))
+_k(
+    "ssa_restored",
+    (Data,),
+    Registers,
+    "the registers that an SSA frame holds, sanitised",
+    lambda d: d[1] if d[0] == "ssa" else (),
+)
+_k(
+    "resumed",
+    (Registers,),
+    Registers,
+    "what a resume makes of saved registers: flags and addresses sanitised",
+    lambda r: r,
+)
 _k("aep_of", (Registers,), Word, "the asynchronous exit pointer that the caller gives", _pair("aep_of"))
 _k("no_exit_pointer", (), Word, "the asynchronous exit pointer of a TCS never entered", lambda: ("no_exit_pointer",))
-_k("tcs_valid", (Data, Size), BOOL, "a page has the format of a fresh TCS, in an ELRANGE of this size", lambda d, n: True)
+_k(
+    "tcs_valid",
+    (Data, Size),
+    BOOL,
+    "a page has the format of a fresh TCS, in an ELRANGE of this size",
+    lambda d, n: d != ("bad",),
+)
 _k("nssa", (Data,), DEPTH, "TCS: number of SSA frames", lambda d: 2)
-_k("ssa_page", (Data, DEPTH, Page), Page, "the page of SSA frame number n of this TCS, in an enclave with this base", lambda d, n, b: 1)
-_k("inside", (Range, Page), BOOL, "the page lies in the range", lambda r, v: r[0] <= v < r[1])
+_k(
+    "ssa_page",
+    (Data, DEPTH, Page),
+    Page,
+    "the page of SSA frame number n of this TCS, in an enclave with this base",
+    lambda d, n, b: b + 1 + n,
+)
+_k(
+    "inside",
+    (Range, Page),
+    BOOL,
+    "the page lies in the range",
+    lambda r, v: r[0] <= v < r[1] if isinstance(r, tuple) else False,
+)
 _k("in_set", (FrameSet, Frame), BOOL, "the frame is among those that the monitor chose", lambda x, f: f in x)
 _k("offset", (Page, Page), Offset, "the offset of a page from a base", lambda b, v: v - b)
 _k("page_at", (Page, Offset), Page, "the page at an offset from a base", lambda b, o: b + o)
 
+
+def _record(log: Any, kind: str, offset: Any, missing: Any, position: int) -> Any:
+    """Concretely a measurement is the log itself: what the last record of this kind at the offset says."""
+    found = [record for record in log if record[0] == kind and record[1] == offset]
+    return found[-1][position] if found else missing
+
+
 # --- the measurement as a free term, and what can be read back from it ------------------------------------------
 _k("started", (Shape,), Measurement, "ECREATE record: size and SSA frame size", lambda x: (("create", x),))
-_k("added", (Measurement, Offset, PAGE_TYPE, RIGHTS), Measurement, "EADD record",
-   lambda m, o, t, r: (*m, ("add", o, t, r)))
-_k("extended", (Measurement, Offset, Data), Measurement, "EEXTEND records of one page",
-   lambda m, o, d: (*m, ("extend", o, d)))
-_k("measured_shape", (Measurement,), Shape, "size and SSA frame size in a measurement", lambda m: m[0][1])
-_k("measured", (Measurement, Offset), BOOL, "a page was added at the offset",
-   lambda m, o: any(x[0] == "add" and x[1] == o for x in m))
-_k("measured_type", (Measurement, Offset), PAGE_TYPE, "its type", _pair("type"))
-_k("measured_rights", (Measurement, Offset), RIGHTS, "its rights", _pair("rights"))
-_k("measured_data", (Measurement, Offset), Data, "its contents", _pair("data"))
+_k(
+    "added",
+    (Measurement, Offset, PAGE_TYPE, RIGHTS),
+    Measurement,
+    "EADD record",
+    lambda m, o, t, r: (*m, ("add", o, t, r)),
+)
+_k(
+    "extended",
+    (Measurement, Offset, Data),
+    Measurement,
+    "EEXTEND records of one page",
+    lambda m, o, d: (*m, ("extend", o, d)),
+)
+_k("measured_shape", (Measurement,), Shape, "size and SSA frame size in a measurement", lambda m: m[0][1] if m else ())
+_k(
+    "measured",
+    (Measurement, Offset),
+    BOOL,
+    "a page was added at the offset",
+    lambda m, o: any(x[0] == "add" and x[1] == o for x in m),
+)
+_k("measured_type", (Measurement, Offset), PAGE_TYPE, "its type", lambda m, o: _record(m, "add", o, PageType.SECS, 2))
+_k("measured_rights", (Measurement, Offset), RIGHTS, "its rights", lambda m, o: _record(m, "add", o, 0, 3))
+_k("measured_data", (Measurement, Offset), Data, "its contents", lambda m, o: _record(m, "extend", o, (), 2))
 _k("measured_previous", (Measurement,), Measurement, "the measurement before the last record", lambda m: m[:-1])
 
 

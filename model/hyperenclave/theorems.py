@@ -7,6 +7,7 @@ from typing import Any
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import (
     ALL_RIGHTS,
+    DEPTH,
     NO_RIGHTS,
     PAGE_TYPE,
     READ,
@@ -22,11 +23,14 @@ from model.hyperenclave.vocabulary import (
     Measurement,
     Mode,
     Offset,
+    Operation,
     Page,
     Range,
+    Registers,
     Shape,
+    Word,
 )
-from model.language.logic import And, Implies, Not, Or, eq, ite, meet, ne
+from model.language.logic import And, Implies, Not, Or, eq, ite, meet, ne, plus
 from model.language.specification import DEVICE, ENCLAVE, HARDWARE, OS
 
 # --- what boot builds -------------------------------------------------------------------------------------------
@@ -125,6 +129,12 @@ def page_inverse(s: Any, b: Any, o: Any) -> Any:
     return eq(s.K.offset(b, s.K.page_at(b, o)), o)
 
 
+@HYPERENCLAVE.axiom(d=Data, r=Registers, x=Word, triggers=lambda s, d, r, x: [s.K.ssa_saved(d, r, x)])
+def ssa_inverse(s: Any, d: Any, r: Any, x: Any) -> Any:
+    """A resume continues with the registers that the exit saved, sanitised."""
+    return eq(s.K.ssa_restored(s.K.ssa_saved(d, r, x)), s.K.resumed(r))
+
+
 @HYPERENCLAVE.axiom(x=Shape, o=Offset, triggers=lambda s, x, o: [s.K.measured(s.K.started(x), o)])
 def hash_started(s: Any, x: Any, o: Any) -> Any:
     """A fresh measurement contains no page."""
@@ -152,9 +162,7 @@ def _extended(s: Any, m: Any, p: Any, d: Any, **_: Any) -> Any:
     return s.K.extended(m, p, d)
 
 
-@HYPERENCLAVE.axiom(
-    m=Measurement, p=Offset, t=PAGE_TYPE, r=RIGHTS, o=Offset, triggers=_about(_OBSERVED, _added)
-)
+@HYPERENCLAVE.axiom(m=Measurement, p=Offset, t=PAGE_TYPE, r=RIGHTS, o=Offset, triggers=_about(_OBSERVED, _added))
 def hash_added(s: Any, m: Any, p: Any, t: Any, r: Any, o: Any) -> Any:
     """An EADD record is not lost, and it does not change the record of another page."""
     n = s.K.added(m, p, t, r)
@@ -209,11 +217,9 @@ def measurement_binds_image(s: Any, t: Any, a: Any, b: Any, o: Any) -> Any:
     def occupied(x: Any, e: Any, p: Any) -> Any:
         return And(x.elrange[e, p], ne(x.guest_leaf[e, p], Leaf.EMPTY))
 
-    page = And(
-        eq(s.page_type[f], t.page_type[g]), eq(s.rights[f], t.rights[g]), eq(s.contents[f], t.contents[g])
-    )
+    page = And(eq(s.page_type[f], t.page_type[g]), eq(s.rights[f], t.rights[g]), eq(s.contents[f], t.contents[g]))
     image = And(eq(occupied(s, a, v), occupied(t, b, w)), Implies(occupied(s, a, v), page))
-    shape = eq(s.K.measured_shape(s.measurement[a]), t.K.measured_shape(t.measurement[b]))
+    shape = eq(s.shape[a], t.shape[b])
     premise = And(complete(s, a), complete(t, b), eq(s.measurement[a], t.measurement[b]))
     return Implies(premise, And(shape, image))
 
@@ -253,14 +259,45 @@ def consent(s: Any, n: Any, e: Any, v: Any) -> Any:
 # --- T8: left registers -----------------------------------------------------------------------------------------
 
 
-@HYPERENCLAVE.postcondition("T8", by=(HARDWARE, ENCLAVE), c=Cpu)
-def left_registers(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """A CPU that leaves an enclave otherwise than by EEXIT keeps nothing of its registers and translations (I19)."""
+def _leaves(s: Any, n: Any, c: Any) -> Any:
+    return And(eq(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.NORMAL))
+
+
+def _clean(s: Any, n: Any, c: Any) -> Any:
     t = s.tcs[c]
-    leaves = And(eq(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.NORMAL))
-    clean = eq(n.registers[c], s.K.scrubbed(s.saved[c], s.linear[t], s.aep[t]))
-    exits = eq(n.registers[c], s.K.exit_registers(s.registers[c], s.saved[c], s.aep[t]))
-    return Implies(leaves, Or(clean, exits))
+    return eq(n.registers[c], s.K.scrubbed(s.saved[c], s.linear[t], s.aep[t]))
+
+
+def _kept(s: Any, n: Any, c: Any) -> Any:
+    t = s.tcs[c]
+    stored = eq(s.K.ssa_restored(n.contents[s.ssa[c]]), s.K.resumed(s.registers[c]))
+    return And(stored, eq(n.cssa[t], plus(s.cssa[t], 1, DEPTH.width)), Not(n.busy[t]))
+
+
+@HYPERENCLAVE.postcondition("T8", by=(HARDWARE,), c=Cpu)
+def interrupted_registers(s: Any, n: Any, e: Any, c: Any) -> Any:
+    """After an interrupt the CPU keeps nothing of the enclave's registers (I19)."""
+    return Implies(_leaves(s, n, c), _clean(s, n, c))
+
+
+@HYPERENCLAVE.postcondition("T8", by=(ENCLAVE,), c=Cpu)
+def faulted_registers(s: Any, n: Any, e: Any, c: Any) -> Any:
+    """After any exit that the enclave did not ask for by EEXIT the CPU keeps nothing of its registers (I19)."""
+    asked = eq(s.K.operation(s.registers[c]), Operation.EXIT)
+    return Implies(And(_leaves(s, n, c), Not(asked)), _clean(s, n, c))
+
+
+@HYPERENCLAVE.postcondition("T3", by=(HARDWARE,), c=Cpu)
+def interrupt_is_a_pause(s: Any, n: Any, e: Any, c: Any) -> Any:
+    """After an interrupt the SSA frame on top of the thread's stack holds what a resume will continue with."""
+    return Implies(_leaves(s, n, c), _kept(s, n, c))
+
+
+@HYPERENCLAVE.postcondition("T3", by=(ENCLAVE,), c=Cpu)
+def fault_is_a_pause(s: Any, n: Any, e: Any, c: Any) -> Any:
+    """After a fault, too."""
+    asked = eq(s.K.operation(s.registers[c]), Operation.EXIT)
+    return Implies(And(_leaves(s, n, c), Not(asked)), _kept(s, n, c))
 
 
 @HYPERENCLAVE.postcondition("T8", by=(OS, HARDWARE, ENCLAVE, DEVICE), c=Cpu, v=Page)

@@ -196,7 +196,16 @@ class Specification:
             name = body.__name__
             words = (body.__doc__ or "").strip()
             action = Action(
-                name, by, dict(parameters), frozenset(choices), frozenset(placement), caller, names, body, words, frozenset(later)
+                name,
+                by,
+                dict(parameters),
+                frozenset(choices),
+                frozenset(placement),
+                caller,
+                names,
+                body,
+                words,
+                frozenset(later),
             )
             _add(self.actions, name, action)
             return body
@@ -206,7 +215,7 @@ class Specification:
     def invariant(
         self, theorem: str, *identifiers: str, triggers: Body | None = None, **over: Sort
     ) -> Callable[[Body], Body]:
-        """Declare the decorated formula as an invariant of `theorem`; identifiers name it in the catalogue (I1..I20)."""
+        """Declare the decorated formula as an invariant of `theorem`; identifiers: its names in the catalogue, I1..I20."""
 
         def declare(body: Body) -> Body:
             name = body.__name__

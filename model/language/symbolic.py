@@ -12,11 +12,11 @@ from model.language.terms import (
     Function,
     Sort,
     Term,
+    TermError,
     constant,
     quantify,
     subterms,
     t_and,
-    TermError,
     t_implies,
     t_not,
     together,
@@ -39,9 +39,7 @@ class Run:
         self.name = name
         self.definitions: list[Named] = []
         self._count = 0
-        self._base = {
-            c.name: Function(f"{c.name}@{name}", c.keys, c.value) for c in specification.components.values()
-        }
+        self._base = {c.name: Function(f"{c.name}@{name}", c.keys, c.value) for c in specification.components.values()}
         functions = Functions({symbol.name: _apply(symbol) for symbol in specification.symbols.values()})
         self.state = State(specification, self._read, functions, self._quantify_in_action)
         self.ghost = State(specification, self._read, functions, plain_quantifier)
@@ -62,7 +60,7 @@ class Run:
             meaning = (t_implies(truth, universal), t_implies(t_not(truth), t_not(at_witness)))
         else:
             meaning = (t_implies(t_not(truth), universal), t_implies(truth, at_witness))
-        self.definitions.append((f"meaning of a quantifier ({name})", t_and(meaning)))
+        self.definitions.append((f"meaning of {name}", t_and(meaning)))
         return truth
 
     def step(self, action: Action, arguments: Mapping[str, Value]) -> tuple[Transition, State]:
@@ -135,7 +133,9 @@ def _triggers(over: tuple[Term, ...], body: Term) -> tuple[Term, ...]:
     flat = [
         node
         for node in subterms([body])
-        if node.operator == "apply" and node.arguments and all(a.operator == "var" or not a.free for a in node.arguments)
+        if node.operator == "apply"
+        and node.arguments
+        and all(a.operator == "var" or not a.free for a in node.arguments)
     ]
     whole = tuple(node for node in flat if wanted <= node.free)
     if whole:

@@ -69,6 +69,7 @@ class Function:
     result: Sort
 
     def __call__(self, *arguments: Term) -> Term:
+        """The application of the function; arguments of other sorts raise `TermError`."""
         if tuple(a.sort for a in arguments) != self.arguments:
             raise TermError(f"{self.name} takes {self.arguments}, got {tuple(a.sort for a in arguments)}")
         return _make("apply", arguments, self.result, self)
@@ -435,24 +436,6 @@ def substitute(term: Term, mapping: Mapping[Term, Term]) -> Term:
             else:
                 found = rebuild(node, tuple(visit(argument) for argument in node.arguments))
             done[node] = found
-        return found
-
-    return visit(term)
-
-
-def transform(term: Term, rule: Callable[[Term], Term | None], done: dict[Term, Term] | None = None) -> Term:
-    """Rewrite bottom-up: `rule` is asked of each node rebuilt over rewritten arguments; None keeps the node."""
-    memo: dict[Term, Term] = {} if done is None else done
-
-    def visit(node: Term) -> Term:
-        found = memo.get(node)
-        if found is None:
-            arguments = tuple(visit(argument) for argument in node.arguments)
-            same = all(x is y for x, y in zip(arguments, node.arguments, strict=True))
-            rebuilt = node if same else rebuild(node, arguments)
-            replaced = rule(rebuilt)
-            found = rebuilt if replaced is None else replaced
-            memo[node] = found
         return found
 
     return visit(term)

@@ -111,7 +111,9 @@ class Flow:
 class Writer(Reader):
     """A component that an action may also assign: `s.owner[f] = e`, or in bulk with `fill`."""
 
-    def __init__(self, name: str, arity: int, read: Read, updates: list[Update], same: Callable[[Keys, Keys], Value]) -> None:
+    def __init__(
+        self, name: str, arity: int, read: Read, updates: list[Update], same: Callable[[Keys, Keys], Value]
+    ) -> None:
         super().__init__(name, arity, read)
         self._updates = updates
         self._same = same
@@ -142,7 +144,7 @@ class Transition:
     endorsements: list[Flow] = field(default_factory=list[Flow])
 
     @property
-    def K(self) -> Functions:
+    def K(self) -> Functions:  # noqa: N802  # the customary name of the open functions
         """The open functions."""
         return self.before.K
 
@@ -221,7 +223,9 @@ class Transition:
         return old if value is old else ite(self.fires, value, old)
 
 
-def run(action: Action, before: State, same: Callable[[Keys, Keys], Value], arguments: Mapping[str, Value]) -> Transition:
+def run(
+    action: Action, before: State, same: Callable[[Keys, Keys], Value], arguments: Mapping[str, Value]
+) -> Transition:
     """Let the body of `action` describe the step from `before` with these arguments."""
     transition = Transition(before, action, same)
     action.body(transition, **arguments)

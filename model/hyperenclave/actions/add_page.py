@@ -87,8 +87,9 @@ def add_page(
 ) -> None:
     """EADD: copy a page of normal memory, once, into a free EPC frame; map, record and measure it.
 
-    `data` is what the source held at the moment of the copy; `flags` are the SECINFO bits above X.
+    `data` is what a normal source held at the moment of the copy; `flags` are the SECINFO bits above X.
     """
+    fetched = ite(eq(s.frame_class[source], FrameClass.NORMAL), data, s.contents[source])
     supervisor_call(s, c, supervisor)
     pointer_rows(s, descriptor, "the descriptor pointer leads where the caller may not read")
     s.refuse(Code.EFAULT, eq(s.life[e], Life.NONE), "a page for an enclave that does not exist")
@@ -97,10 +98,14 @@ def add_page(
     s.refuse(Code.EINVAL, Not(aligned), "a linear address inside a page")
     s.refuse(Code.EINVAL, Not(s.elrange[e, v]), "an enclave page outside ELRANGE")
     pointer_rows(s, secinfo, "the SECINFO pointer leads where the caller may not read")
-    s.refuse(Code.EINVAL, Not(one_of(page_type, PageType.REG, PageType.TCS)), "a forged version array, SECS or trimmed page")
+    s.refuse(
+        Code.EINVAL, Not(one_of(page_type, PageType.REG, PageType.TCS)), "a forged version array, SECS or trimmed page"
+    )
     s.refuse(Code.EINVAL, Or(reserved, ne(flags, 0)), "PENDING, BLOCKED, PR or VALID given by the normal VM")
     s.refuse(
-        Code.EINVAL, And(eq(page_type, PageType.REG), Not(grants(rights, READ))), "a page that hardware reads although EPCM says no"
+        Code.EINVAL,
+        And(eq(page_type, PageType.REG), Not(grants(rights, READ))),
+        "a page that hardware reads although EPCM says no",
     )
     s.refuse(Code.EINVAL, And(eq(page_type, PageType.TCS), ne(rights, 0)), "a TCS that enclave code can reach")
     s.refuse(Code.EINVAL, Not(frame_aligned), "a frame address inside a page")
@@ -108,8 +113,16 @@ def add_page(
     s.refuse(Code.EINVAL, s.valid[f], "one frame under two pages")
     s.refuse(Code.EINVAL, Not(leaf_is_empty(s, e, v)), "two frames under one page")
     s.refuse(Code.EINVAL, Not(source_aligned), "a source address inside a page")
-    s.refuse(Code.EINVAL, ne(s.frame_class[source], FrameClass.NORMAL), "the monitor copies EPC or its own memory for the caller")
-    s.refuse(Code.EINVAL, And(eq(page_type, PageType.TCS), Not(s.K.tcs_valid(data, s.size[e]))), "a TCS with state of its own")
+    s.refuse(
+        Code.EINVAL,
+        ne(s.frame_class[source], FrameClass.NORMAL),
+        "the monitor copies EPC or its own memory for the caller",
+    )
+    s.refuse(
+        Code.EINVAL,
+        And(eq(page_type, PageType.TCS), Not(s.K.tcs_valid(fetched, s.size[e]))),
+        "a TCS with state of its own",
+    )
     s.refuse(Code.ENOMEM, exhausted, "tables that cannot be completed")
 
     regular = eq(page_type, PageType.REG)
@@ -120,7 +133,7 @@ def add_page(
     s.linear[f] = v
     s.rights[f] = rights
     s.flags[f] = flags
-    s.contents[f] = data
+    s.contents[f] = fetched
     s.busy[f] = False
     s.cssa[f] = 0
     s.aep[f] = s.K.no_exit_pointer()
@@ -132,5 +145,5 @@ def add_page(
 
     offset = s.K.offset(s.base[e], v)
     record = s.K.added(s.measurement[e], offset, page_type, rights)
-    s.measurement[e] = ite(extend, s.K.extended(record, offset, data), record)
+    s.measurement[e] = ite(extend, s.K.extended(record, offset, fetched), record)
     s.unextended[e] = Or(s.unextended[e], Not(extend))

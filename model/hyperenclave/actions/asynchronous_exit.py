@@ -60,5 +60,4 @@ def fault(s: Any, c: Any, event: Any) -> None:
     happens = And(eq(s.mode[c], Mode.ENCLAVE), faults(s, c))
     s.require(happens)
     s.release("exception vector and fault page", happens, s.K.operation(s.registers[c]), s.K.page(s.registers[c]))
-    s.endorse("exception", happens)
     _exit(s, c, event)

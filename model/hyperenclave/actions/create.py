@@ -54,6 +54,7 @@ def create(
     s.life[e] = Life.UNINITIALIZED
     s.base[e] = base
     s.size[e] = size
+    s.shape[e] = shape
     s.elrange.fill(lambda x, v: And(eq(x, e), s.K.inside(elrange, v)), True)
     s.measurement[e] = s.K.started(shape)
     s.unextended[e] = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.hyperenclave.actions.common import concerns_running, flush, pointer_rows, user_call
+from model.hyperenclave.actions.common import concerns_running, pointer_rows, user_call
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import (
     DEPTH,
+    NO_RIGHTS,
     POINTER,
     READ_WRITE,
     Code,
@@ -49,7 +50,11 @@ def enter_check(s: Any, c: Any, supervisor: Any, pointer: Any, v: Any, f: Any, r
     user_call(s, c, supervisor)
     pointer_rows(s, pointer, "the TCS pointer leads where the caller may not read and write")
     tcs = And(
-        eq(s.frame_class[f], FrameClass.EPC), s.valid[f], eq(s.page_type[f], PageType.TCS), eq(s.flags[f], 0), eq(s.linear[f], v)
+        eq(s.frame_class[f], FrameClass.EPC),
+        s.valid[f],
+        eq(s.page_type[f], PageType.TCS),
+        eq(s.flags[f], 0),
+        eq(s.linear[f], v),
     )
     s.refuse(Code.PAGE_FAULT, Not(tcs), "ordinary memory, or another page, passes for a TCS")
     e = s.owner[f]
@@ -92,7 +97,7 @@ def enter_commit(s: Any, c: Any) -> None:
     s.contents[s.ssa[c]] = ite(Or(gone, resuming), s.contents[s.ssa[c]], noted)
     s.cssa[t] = ite(And(Not(gone), resuming), minus(s.cssa[t], 1, DEPTH.width), s.cssa[t])
     s.aep[t] = ite(gone, s.aep[t], s.K.aep_of(r))
-    flush(s, c)
+    s.tlb_rights.fill(lambda k, v: And(eq(k, c), Not(gone)), NO_RIGHTS)
 
 
 __all__ = ["HARDWARE", "enter_check", "enter_commit"]

@@ -12,9 +12,7 @@ from model.language.specification import OS
 from model.language.terms import BOOL
 
 
-@HYPERENCLAVE.action(
-    OS, caller="c", names=concerns("e"), c=Cpu, supervisor=BOOL, pointer=POINTER, e=Enclave
-)
+@HYPERENCLAVE.action(OS, caller="c", names=concerns("e"), c=Cpu, supervisor=BOOL, pointer=POINTER, e=Enclave)
 def finish_destroy(s: Any, c: Any, supervisor: Any, pointer: Any, e: Any) -> None:
     """FinishDestroy: release the tables and the handle of an enclave that owns no page any more."""
     supervisor_call(s, c, supervisor)

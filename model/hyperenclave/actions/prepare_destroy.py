@@ -12,9 +12,7 @@ from model.language.specification import OS
 from model.language.terms import BOOL
 
 
-@HYPERENCLAVE.action(
-    OS, caller="c", names=concerns("e"), c=Cpu, supervisor=BOOL, pointer=POINTER, e=Enclave
-)
+@HYPERENCLAVE.action(OS, caller="c", names=concerns("e"), c=Cpu, supervisor=BOOL, pointer=POINTER, e=Enclave)
 def prepare_destroy(s: Any, c: Any, supervisor: Any, pointer: Any, e: Any) -> None:
     """PrepareDestroy: entries stop at once; with a thread inside the answer is EENCLAVEACT and the caller retries."""
     supervisor_call(s, c, supervisor)

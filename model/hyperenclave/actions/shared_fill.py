@@ -7,9 +7,8 @@ from typing import Any
 from model.hyperenclave.actions.common import concerns_running, leaf_is_empty, take_tables
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import READ_WRITE, Cpu, Frame, FrameClass, FrameSet, Leaf, Mode, Operation
-from model.language.logic import And, eq, ne, one_of
+from model.language.logic import And, eq, one_of
 from model.language.specification import ENCLAVE
-from model.language.terms import BOOL
 
 
 @HYPERENCLAVE.action(
@@ -29,14 +28,16 @@ def shared_fill(s: Any, c: Any, f: Any, tables: Any) -> None:
     e, r = s.current[c], s.registers[c]
     v = s.K.page(r)
     touches = And(
-        eq(s.mode[c], Mode.ENCLAVE), one_of(s.K.operation(r), Operation.LOAD, Operation.STORE), s.shared[e, v],
-        leaf_is_empty(s, e, v), eq(s.tlb_rights[c, v], 0),
+        eq(s.mode[c], Mode.ENCLAVE),
+        one_of(s.K.operation(r), Operation.LOAD, Operation.STORE),
+        s.shared[e, v],
+        leaf_is_empty(s, e, v),
+        eq(s.tlb_rights[c, v], 0),
     )
     s.require(touches)
     s.require(eq(s.frame_class[f], FrameClass.NORMAL))
     s.require(eq(s.nested_rights[e, f], 0))
     s.release("shared page touched", touches, v)
-    s.endorse("page of shared memory provided", touches)
 
     take_tables(s, e, tables)
     s.guest_leaf[e, v] = Leaf.PRESENT

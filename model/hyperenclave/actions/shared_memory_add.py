@@ -32,7 +32,9 @@ def shared_memory_add(
     supervisor_call(s, c, supervisor)
     pointer_rows(s, descriptor, "the descriptor pointer leads where the caller may not read")
     s.refuse(Code.EFAULT, eq(s.life[e], Life.NONE), "sharing with an enclave that does not exist")
-    s.refuse(Code.EINVAL, ne(s.life[e], Life.INITIALIZED), "shared memory before the image is fixed, or during destruction")
+    s.refuse(
+        Code.EINVAL, ne(s.life[e], Life.INITIALIZED), "shared memory before the image is fixed, or during destruction"
+    )
     s.refuse(Code.EINVAL, Not(well_formed), "a range that is empty, unaligned or wraps around")
     s.refuse(
         Code.EINVAL,

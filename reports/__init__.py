@@ -1,0 +1,1 @@
+"""Projections of results: the closing table, JSON, JUnit."""

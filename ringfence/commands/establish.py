@@ -1,0 +1,112 @@
+"""check, prove, refine, replay and recheck: establish what is selected, and report it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from rich.console import Console
+
+from proofs.obligation import Call, Json, Unit
+from proofs.results import Result, Verdict, exit_code
+from reports import junit, table
+from reports.summary import document
+from ringfence.errors import InputError, InternalError
+from ringfence.session import Options, Session, within
+from ringfence.sources import tool_versions
+from ringfence.wiring import Wiring
+
+
+def run(
+    wiring: Wiring, providers: Sequence[str], options: Options, as_json: bool, junit_file: Path | None,
+    complete: bool = False,
+) -> int:  # fmt: skip
+    """Establish everything selected of these providers.  complete: a claimed theorem without a row is an error."""
+    _check_junit(junit_file)
+
+    def work(session: Session) -> list[Result]:
+        units = session.units(providers)
+        session.check_names(units)
+        rows = session.establish(units)
+        if not rows:
+            _nothing(session)
+        if not options.selection.everything:
+            return rows
+        return [*rows, *(_missing(session, rows) if complete else []), *session.not_claimed()]
+
+    return _report(within(wiring, options, work), options, as_json, junit_file)
+
+
+def replay_file(wiring: Wiring, file: Path, options: Options, as_json: bool, junit_file: Path | None) -> int:
+    """Replay one trace from a file."""
+    _check_junit(junit_file)
+    try:
+        content: object = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"The trace {file} cannot be read: {error.strerror}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The trace {file} is not complete JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"The trace {file} is not a JSON object.")
+    unit = Unit(f"replay/{file}", (), Call(wiring.replay_file, {"path": str(file.resolve())}))
+    # What a file says is not among the sources, so nothing that was kept about it counts.
+    afresh = Options(options.selection, options.weaken, options.jobs, True, options.ledger)
+
+    def work(session: Session) -> list[Result]:
+        return session.establish([unit]) or _nothing(session)
+
+    return _report(within(wiring, afresh, work), options, as_json, junit_file)
+
+
+def _nothing(session: Session) -> list[Result]:
+    selection = session.run.selection
+    if selection.everything:
+        raise InternalError("There is not a single obligation, which is never a success.")
+    for name in selection.theorems:
+        if name not in session.claimed():
+            raise InputError(f"{name} is NOT CLAIMED, so there is nothing to establish.")
+    raise InputError("Nothing is selected: each name exists, but no obligation has all of them.")
+
+
+def _missing(session: Session, rows: Sequence[Result]) -> list[Result]:
+    """A theorem that is claimed must have been asked about."""
+    present = {row.theorem for row in rows}
+    reason = "the theorem is claimed, but no obligation was made for it"
+    return [
+        Result(name, "obligation", name, "", "", Verdict.ERROR, reason=reason)
+        for name in session.claimed()
+        if name not in present
+    ]
+
+
+def _check_junit(file: Path | None) -> None:
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise InputError(f"--junit {file}: a file in a folder that exists was expected.")
+
+
+def _report(rows: list[Result], options: Options, as_json: bool, junit_file: Path | None) -> int:
+    if junit_file is not None:
+        try:
+            junit.write(rows, junit_file)
+        except OSError as error:
+            raise InputError(f"--junit {junit_file} cannot be written: {error.strerror}.") from error
+    if as_json:
+        print(json.dumps(document(rows, _tool(options)), ensure_ascii=False, indent=1))
+    else:
+        note = f"weakened: {options.weaken}" if options.weaken else ""
+        table.show(rows, _console(), note)
+    return int(exit_code(rows))
+
+
+def _console() -> Console:
+    console = Console()
+    # Into a file or a pipe the table needs no room on anybody's screen.
+    return console if console.is_terminal else Console(width=160)
+
+
+def _tool(options: Options) -> dict[str, Json]:
+    versions: dict[str, Json] = dict(tool_versions())
+    weakening: Json = options.weaken
+    return {"name": "ringfence", "version": metadata.version("ringfence"), "versions": versions, "weakening": weakening}
