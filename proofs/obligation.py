@@ -155,6 +155,7 @@ class Unit:
     `observers`, where "" and () mean any.
     make: the function that yields `Obligation` and `Finding` objects, always the same ones from the same sources.
     ignores: files that cannot change what is made, as glob patterns from the root; everything else counts.
+    yields: glob patterns of the ids of what it makes, so that one id need not run every unit; () means any.
     """
 
     id: str
@@ -163,3 +164,4 @@ class Unit:
     action: str = ""
     observers: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
+    yields: tuple[str, ...] = ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from model.language.concrete import World
 from model.language.logic import Value
@@ -12,6 +13,8 @@ from model.language.terms import Sort, TermError
 from model.language.transition import Transition, run
 
 Call = tuple[str, Mapping[str, Value]]
+SAMPLE = 100  # how many changed calls are tried at each state in the search for an attack
+Breaks = Callable[[World, World], bool]
 EFFECT = "effect"
 
 
@@ -52,6 +55,26 @@ def explore(world: World, calls: Sequence[Call], domains: Mapping[Sort, Sequence
             reached.trouble.append(f"step {number} ({name}) is not possible")
         reached.trouble += [f"after step {number} ({name}): {lost} fails" for lost, _ in world.violations(items)]
     return reached
+
+
+def attack(
+    world: World, calls: Sequence[Call], domains: Mapping[Sort, Sequence[Value]], action: Action, breaks: Breaks
+) -> list[Call] | None:
+    """A run from boot whose last step is of `action` and breaks a property: a run of ours, its last step changed."""
+    specification = world.specification
+    given = list({tuple(sorted(a.items(), key=str)): a for name, a in calls if name == action.name}.values())
+    tries = [t for call in given for t in _variants(action, call, specification.enumerations, domains)]
+    chance = Random(0)
+    for number, (name, arguments) in enumerate(calls):
+        for changed in chance.sample(tries, min(SAMPLE, len(tries))):
+            if run(action, world.state, lambda a, b: a == b, changed).fires is not True:
+                continue
+            after = World(specification, world.universe, world.try_step(action, changed).cells)
+            if breaks(world, after):
+                return [*calls[:number], (action.name, changed)]
+        if not world.step(specification.actions[name], arguments).enabled:
+            return None
+    return None
 
 
 def _note(reached: Reached, world: World, action: Action, arguments: Mapping[str, Value]) -> None:

@@ -40,6 +40,7 @@ class Decoded(Protocol):
 
 
 Confirm = Callable[[Decoded], bool]
+Breaks = Callable[[World, World], bool]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Statement:
     """One obligation before it is printed: the hypotheses imply the goal.
 
     `witness` are terms worth showing when it fails, by name.  `confirm` re-executes a model of the negation on the
-    concrete interpreter and says whether the property is really violated there.
+    concrete interpreter and says whether the property is really violated there; `breaks` says whether one concrete
+    step of the action violates it, for the search from boot.
     """
 
     identifier: str
@@ -59,6 +61,7 @@ class Statement:
     goal: Term
     witness: Mapping[str, Term] = field(default_factory=dict[str, Term])
     confirm: Confirm | None = None
+    breaks: Breaks | None = None
 
     @property
     def assertions(self) -> list[Named]:
@@ -138,8 +141,12 @@ def action_statements(specification: Specification, action: Action) -> Iterator[
             world = _stepped(specification, action, model, arguments)
             return world is not None and item.formula(world[1].state, **values(model, keys)) is False
 
+        def breaks(_: World, after: World, item: Invariant = item) -> bool:
+            return bool(after.violations([item]))
+
         name = f"{item.theorem}/inductive/{action.name}/{item.name}"
-        yield Statement(name, item.theorem, action.name, "", item.words, premises.all(), goal, arguments, broken)
+        words, hypotheses = item.words, premises.all()
+        yield Statement(name, item.theorem, action.name, "", words, hypotheses, goal, arguments, broken, breaks)
     domain = protected(specification)
     for post in specification.postconditions.values():
         if action.by not in post.by:
@@ -154,8 +161,15 @@ def action_statements(specification: Specification, action: Action) -> Iterator[
             before, then = worlds
             return post.formula(before.state, then.state, model.argument(domain), **values(model, keys)) is False
 
+        def disappoints(before: World, after: World, post: Postcondition = post) -> bool:
+            over = {**post.over, "e": specification.protected}
+            return any(
+                post.formula(before.state, after.state, **keys) is False for keys in before.universe.assignments(over)
+            )
+
         name = f"{post.theorem}/step/{action.name}/{post.name}"
-        yield Statement(name, post.theorem, action.name, "", post.words, premises.all(), goal, arguments, missed)
+        words, hypotheses = post.words, premises.all()
+        yield Statement(name, post.theorem, action.name, "", words, hypotheses, goal, arguments, missed, disappoints)
 
 
 def _stepped(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from proofs.obligation import Finding, Header, Unit
 
@@ -28,6 +29,7 @@ class Selection:
             (not self.theorems or bool(set(self.theorems) & set(unit.theorems)))
             and (not self.actions or not unit.action or unit.action in self.actions)
             and (not self.observers or not unit.observers or bool(set(self.observers) & set(unit.observers)))
+            and (not self.ids or not unit.yields or any(fnmatchcase(i, p) for i in self.ids for p in unit.yields))
         )
 
     def selects(self, row: Header | Finding) -> bool:

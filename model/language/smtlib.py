@@ -7,6 +7,8 @@ by the solver, is what is solved.  Ground subterms that occur more than once bec
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from model.language.terms import Function, Sort, Term, TermError, subterms
 
@@ -21,6 +23,7 @@ def script(assertions: Sequence[tuple[str, Term]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@cache
 def symbol(name: str) -> str:
     """A name as an SMT-LIB symbol, quoted where the plain form does not allow it."""
     plain = name.replace("_", "a").replace(".", "a").replace("!", "a")
@@ -31,50 +34,88 @@ def symbol(name: str) -> str:
 _WEIGHT = 6
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A quantified formula that is printed alike wherever it stands, and what it needs declared."""
+
+    text: str
+    sorts: tuple[Sort, ...]
+    functions: tuple[Function, ...]
+
+
+@lru_cache(maxsize=4096)
+def _part(node: Term) -> _Part | None:
+    """The formula on its own, or None where a ground subterm could get a name that depends on the rest."""
+    if node.operator not in ("forall", "exists") or node.free:
+        return None
+    nodes = list(subterms([node]))
+    if any(n.arguments and not n.free and n is not node for n in nodes):
+        return None
+    sorts, functions = _needs(nodes)
+    return _Part(_Printer([]).expanded(node), tuple(sorts.values()), tuple(functions.values()))
+
+
+def _needs(nodes: Iterable[Term]) -> tuple[dict[str, Sort], dict[str, Function]]:
+    sorts: dict[str, Sort] = {}
+    functions: dict[str, Function] = {}
+    for node in nodes:
+        parts = [node.sort]
+        if isinstance(node.payload, Function):
+            _declare(functions, node.payload)
+            parts += node.payload.arguments
+        for sort in parts:
+            sorts.setdefault(sort.name, sort)
+    return sorts, functions
+
+
+def _declare(functions: dict[str, Function], function: Function) -> None:
+    if functions.setdefault(function.name, function) != function:
+        raise TermError(f"the name {function.name} stands for two functions")
+
+
 class _Printer:
     def __init__(self, roots: Sequence[Term]) -> None:
-        self.nodes = list(subterms(roots))
+        loose = [root for root in roots if _part(root) is None]
+        nodes = list(subterms(loose))
         uses: dict[int, int] = {}
-        for node in self.nodes:
+        for node in nodes:
             for argument in node.arguments:
                 uses[argument.serial] = uses.get(argument.serial, 0) + 1
-        self.shared = [n for n in self.nodes if uses.get(n.serial, 0) > 1 and n.arguments and not n.free]
+        self.shared = [n for n in nodes if uses.get(n.serial, 0) > 1 and n.arguments and not n.free]
         self.names: dict[int, str] = {}
+        self.sorts, self.functions = _needs(nodes)
+        for part in (p for p in map(_part, roots) if p is not None):
+            for sort in part.sorts:
+                self.sorts.setdefault(sort.name, sort)
+            for function in part.functions:
+                _declare(self.functions, function)
 
     def declarations(self) -> Iterable[str]:
-        sorts: dict[str, Sort] = {}
-        functions: dict[str, Function] = {}
-        for node in self.nodes:
-            parts = [node.sort]
-            if isinstance(node.payload, Function):
-                known = functions.setdefault(node.payload.name, node.payload)
-                if known != node.payload:
-                    raise TermError(f"the name {node.payload.name} stands for two functions")
-                parts += node.payload.arguments
-            for sort in parts:
-                sorts.setdefault(sort.name, sort)
-        for sort in sorts.values():
+        for sort in self.sorts.values():
             if sort.kind in ("index", "opaque"):
                 yield f"(declare-sort {symbol(sort.name)} 0)"
             elif sort.kind == "enum":
                 members = " ".join(f"({symbol(f'{sort.name}.{m}')})" for m in sort.members)
                 yield f"(declare-datatypes (({symbol(sort.name)} 0)) (({members})))"
-        for function in functions.values():
+        for function in self.functions.values():
             arguments = " ".join(_sort_text(s) for s in function.arguments)
             yield f"(declare-fun {symbol(function.name)} ({arguments}) {_sort_text(function.result)})"
 
     def definitions(self) -> Iterable[str]:
         for node in self.shared:
-            body = self.text(node)
+            body = self.expanded(node)
             name = f"d{len(self.names)}"
             self.names[node.serial] = name
             yield f"(define-fun {name} () {_sort_text(node.sort)} {body})"
 
     def text(self, node: Term) -> str:
         name = self.names.get(node.serial)
-        return name if name is not None else self._expanded(node)
+        if name is not None:
+            return name
+        part = _part(node)
+        return self.expanded(node) if part is None else part.text
 
-    def _expanded(self, node: Term) -> str:
+    def expanded(self, node: Term) -> str:
         operator, payload = node.operator, node.payload
         if operator in ("true", "false"):
             return operator

@@ -215,7 +215,7 @@ class Specification:
     def invariant(
         self, theorem: str, *identifiers: str, triggers: Body | None = None, **over: Sort
     ) -> Callable[[Body], Body]:
-        """Declare the decorated formula as an invariant of `theorem`; identifiers: its names in the catalogue, I1..I20."""
+        """Declare the decorated formula as an invariant; identifiers are its names in the catalogue, I1..I20."""
 
         def declare(body: Body) -> Body:
             name = body.__name__

@@ -33,7 +33,9 @@ def units() -> list[Unit]:
 
 
 def _unit(name: str, function: str, about: str, **arguments: str | int) -> Unit:
-    return Unit(f"battery/{name}", (), Call(f"{HERE}:{function}", dict(arguments)), about, (), IGNORES)
+    found = (f"battery/fires/{about}", f"battery/secrets/{about}/*") if function == "witnesses" else ()
+    yields = found or (f"battery/{name}", f"battery/{name}/*")
+    return Unit(f"battery/{name}", (), Call(f"{HERE}:{function}", dict(arguments)), about, (), IGNORES, yields)
 
 
 def witnesses(action: str) -> Iterator[Obligation]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from model.hyperenclave.scenario import ARGUMENTS, boot, life_cycle
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.language.smtlib import script
+from proofs.explanation import Story
 from proofs.explanation import explain as explain_statement
 from proofs.obligation import OBLIGATION, Answer, Call, Explanation, Obligation, Unit
 from proofs.statements import (
@@ -26,7 +28,7 @@ MAKE: Final = "ringfence.units.theorems:make"
 def units() -> list[Unit]:
     """One unit for each action, and one for what speaks of no action."""
     general = [
-        Unit(f"model/{part}", theorems, Call(MAKE, {"part": part, "action": ""}), "", (), IGNORES)
+        Unit(f"model/{part}", theorems, Call(MAKE, {"part": part, "action": ""}), "", (), IGNORES, (f"*/{part}/*",))
         for part, theorems in (
             ("initial", ("T1", "T4", "T8")),
             ("lemma", ("T4",)),
@@ -34,11 +36,13 @@ def units() -> list[Unit]:
         )
     ]
     step = [
-        Unit(f"model/{part}/{name}", theorems, Call(MAKE, {"part": part, "action": name}), name, observers, IGNORES)
+        Unit(
+            f"model/{part}/{name}", theorems, Call(MAKE, {"part": part, "action": name}), name, observers, IGNORES, ids
+        )
         for name in HYPERENCLAVE.actions
-        for part, theorems, observers in (
-            ("step", ("T1", "T3c", "T4", "T8"), ()),
-            ("unwinding", ("T2", "T3"), tuple(HYPERENCLAVE.observers)),
+        for part, theorems, observers, ids in (
+            ("step", ("T1", "T3", "T3c", "T4", "T8"), (), (f"*/inductive/{name}/*", f"*/step/{name}/*")),
+            ("unwinding", ("T2", "T3"), tuple(HYPERENCLAVE.observers), (f"*/unwinding/{name}/*",)),
         )
     ]
     return [*general, *step]
@@ -82,5 +86,5 @@ def explain(obligation: Obligation, answer: Answer, part: str, action: str) -> E
     del answer  # a candidate of E-matching says nothing; the finite scopes decide
     for statement in statements(part, action):
         if statement.identifier == obligation.id:
-            return explain_statement(HYPERENCLAVE, statement)
+            return explain_statement(HYPERENCLAVE, statement, Story(boot, life_cycle(), ARGUMENTS))
     raise LookupError(f"no statement is called {obligation.id}")
