@@ -7,7 +7,8 @@ as a function of a word index, say) by giving them `__ite__` and `__same__`.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Protocol, cast
 
 from model.language.terms import (
     TRUE,
@@ -31,7 +32,6 @@ from model.language.terms import (
 Value = object
 
 
-@runtime_checkable
 class Mergeable(Protocol):
     """A value with its own notion of choice and of sameness."""
 
@@ -44,7 +44,6 @@ class Mergeable(Protocol):
         ...
 
 
-@runtime_checkable
 class Termlike(Protocol):
     """A value that wraps a term, such as the symbolic booleans of an execution engine."""
 
@@ -57,8 +56,8 @@ def as_term(value: Value, like: Term | None = None) -> Term:
     """A Python boolean, enumeration member or integer as a term (an integer takes the width of `like`)."""
     if isinstance(value, Term):
         return value
-    if isinstance(value, Termlike):
-        return value.__term__()
+    if _wraps(type(value)):
+        return cast(Termlike, value).__term__()
     if isinstance(value, bool):
         return boolean(value)
     if isinstance(value, Enum):
@@ -68,8 +67,22 @@ def as_term(value: Value, like: Term | None = None) -> Term:
     raise TermError(f"{value!r} is not a term")
 
 
+@cache
+def _wraps(kind: type) -> bool:
+    return hasattr(kind, "__term__")
+
+
+@cache
+def _merges(kind: type) -> bool:
+    return hasattr(kind, "__ite__")
+
+
 def _symbolic(*values: Value) -> bool:
-    return any(isinstance(v, Term | Mergeable | Termlike) for v in values)
+    for value in values:
+        kind = type(value)
+        if kind is not bool and (kind is Term or _wraps(kind) or _merges(kind)):
+            return True
+    return False
 
 
 def And(*items: Value) -> Value:
@@ -100,10 +113,10 @@ def Implies(a: Value, b: Value) -> Value:
 
 def eq(a: Value, b: Value) -> Value:
     """Both are the same value."""
-    if isinstance(a, Mergeable):
-        return a.__same__(b)
-    if isinstance(b, Mergeable):
-        return b.__same__(a)
+    if _merges(type(a)):
+        return cast(Mergeable, a).__same__(b)
+    if _merges(type(b)):
+        return cast(Mergeable, b).__same__(a)
     if isinstance(a, Term) or isinstance(b, Term):
         x = as_term(a, b if isinstance(b, Term) else None)
         return t_eq(x, as_term(b, x))
@@ -124,16 +137,16 @@ def one_of(a: Value, *choices: Value) -> Value:
 
 def ite(condition: Value, a: Value, b: Value) -> Value:
     """`a` if the condition holds, else `b`."""
-    if isinstance(condition, Termlike):
-        condition = condition.__term__()
+    if _wraps(type(condition)):
+        condition = cast(Termlike, condition).__term__()
     if not isinstance(condition, Term):
         return a if _truth(condition) else b
     if condition is TRUE:
         return a
-    if isinstance(a, Mergeable):
-        return a.__ite__(condition, b)
-    if isinstance(b, Mergeable):
-        return b.__ite__(t_not(condition), a)
+    if _merges(type(a)):
+        return cast(Mergeable, a).__ite__(condition, b)
+    if _merges(type(b)):
+        return cast(Mergeable, b).__ite__(t_not(condition), a)
     x = as_term(a, b if isinstance(b, Term) else None)
     return t_ite(condition, x, as_term(b, x))
 
