@@ -13,8 +13,9 @@ from model.language.logic import Value
 from model.language.smtlib import script
 from model.language.specification import Specification
 from model.language.symbolic import Named
-from model.language.terms import BOOL, Function, Sort, Term, number, subterms, t_and, t_eq, t_implies, t_not
+from model.language.terms import BOOL, Function, Sort, Term, number, t_and, t_eq, t_implies, t_not
 from model.language.transition import Functions
+from model.language.traversal import subterms
 from proofs.evaluation import evaluate
 from proofs.finite import Scope, expand
 

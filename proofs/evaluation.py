@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from model.language.terms import Function, Term, TermError, bv, number, subterms, value_of
+from model.language.terms import Function, Term, TermError, bv, number, value_of
+from model.language.traversal import subterms
 
 Interpret = Callable[[Function, tuple[int, ...]], int]
 

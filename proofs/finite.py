@@ -10,21 +10,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from model.language.symbolic import Named
-from model.language.terms import (
-    Function,
-    Sort,
-    Term,
-    TermError,
-    bits,
-    number,
-    rebuild,
-    substitute,
-    subterms,
-    t_and,
-    t_or,
-    t_ult,
-    variable,
-)
+from model.language.terms import Function, Sort, Term, TermError, bits, number, t_and, t_or, t_ult, variable
+from model.language.traversal import rebuild, substitute, subterms
 
 OPAQUE_WIDTH = 3
 

@@ -67,6 +67,10 @@ class MeasurementLog:
         """The digest as four little-endian words; more records may follow."""
         return _four(self._state.digest())
 
+    def hashed(self) -> HashState:
+        """The hash under way, independent of this log."""
+        return self._state.copy()
+
     def copy(self) -> MeasurementLog:
         """An independent log with the same records."""
         return MeasurementLog(self._state.copy())

@@ -33,5 +33,8 @@ EVENT: Final = 28  # the event that is delivered next: bits 7:0 vector, 31 valid
 SWITCHED: Final = (RFLAGS, FS_BASE, GS_BASE, CR3, EFER, IDT_BASE, IDT_LIMIT, XCR0, NESTED_ROOT)
 """What the monitor saves of the normal VM at an entry and gives back at the exit."""
 
+KEPT: Final = (*SWITCHED, RSP, RBP)
+"""What it saves in all; an asynchronous exit gives the stack and frame pointers back too."""
+
 XSTATE_WORDS: Final = 72
 """Words of the XSAVE image of x87 and SSE state: 512 bytes legacy area, 64 bytes header (SDM 1, 13.4)."""

@@ -13,6 +13,7 @@ from impl.machine.registers import (
     GS_BASE,
     IDT_BASE,
     IDT_LIMIT,
+    KEPT,
     NESTED_ROOT,
     RAX,
     RBP,
@@ -65,7 +66,7 @@ INITIAL_MXCSR_MASK: Final = 0xFFFF
 def _enter_enclave(machine: Machine, cpu: int, enclave: int) -> None:
     """Save the normal VM's control state and load the enclave's; cached translations go."""
     s = machine.storage
-    for number in SWITCHED:
+    for number in KEPT:
         s.saved_register[cpu, number] = s.register[cpu, number]
     s.register[cpu, CR3] = s.table_at[GUEST, enclave, 4, 0] << 12
     s.register[cpu, NESTED_ROOT] = s.table_at[NESTED, enclave, 4, 0] << 12
@@ -135,6 +136,7 @@ def leave_enclave(machine: Machine, cpu: int) -> None:
     s = machine.storage
     for number in SWITCHED:
         s.register[cpu, number] = s.saved_register[cpu, number]
+    for number in KEPT:
         s.saved_register[cpu, number] = 0
     threads.leave(machine, cpu)
     machine.tlb_flush(cpu)
@@ -165,11 +167,14 @@ def note_fault(machine: Machine, cpu: int, address: int, error: int) -> None:
 
 
 def load_synthetic(machine: Machine, cpu: int) -> None:
-    """AEX, second half: the caller sees registers that do not depend on what the enclave computed."""
+    """AEX, second half: the caller sees registers that do not depend on what the enclave computed.
+
+    RSP and RBP come from the monitor's own copy: URSP and URBP in the SSA frame are the enclave's to write.
+    """
     s = machine.storage
-    tcs, ssa = s.cpu_tcs[cpu], s.cpu_ssa[cpu]
+    tcs = s.cpu_tcs[cpu]
     aep, linear = s.memory[tcs, TCS_AEP], s.epcm[tcs, 1]
-    stack, frame = s.memory[ssa, SSA_URSP], s.memory[ssa, SSA_URBP]
+    stack, frame = s.saved_register[cpu, RSP], s.saved_register[cpu, RBP]
     machine.xstate_reset(cpu)
     leave_enclave(machine, cpu)
     for number in GENERAL:

@@ -20,6 +20,18 @@ _assume(
     "True of subtraction on page numbers; the refinement reads both as 36-bit arithmetic.",
 )
 _assume(
+    "save-and-restore",
+    "model",
+    "What a resume restores is what the exit saved, sanitised, whatever else the SSA frame holds (axiom ssa_inverse).",
+    "Used by T3 only; refinement reads both functions word by word at the offsets of the SSA frame.",
+)
+_assume(
+    "counting",
+    "arithmetic",
+    "A list of distinct frames of an enclave is shorter than 2**36; one of distinct CPUs is no longer than their number.",
+    "The pigeonhole principle, which the representation invariant, being local to one entry, cannot derive.",
+)
+_assume(
     "sigstruct-signature",
     "scope",
     "The RSA signature in SIGSTRUCT is not verified; MRENCLAVE is compared with the field as given.",

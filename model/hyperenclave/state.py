@@ -220,6 +220,8 @@ def _scope(frames: int, enclaves: int, pages: int, cpus: int) -> dict[str, int]:
     return {"Frame": frames, "Enclave": enclaves, "Page": pages, "Cpu": cpus, **rest}
 
 
-HYPERENCLAVE.scopes += [_scope(*n) for n in ((1, 1, 1, 1), (2, 1, 2, 1), (3, 2, 2, 2), (4, 2, 3, 2), (5, 2, 3, 2))]
+HYPERENCLAVE.scopes += [
+    _scope(*n) for n in ((1, 1, 1, 1), (2, 1, 2, 1), (3, 2, 2, 2), (4, 1, 4, 1), (4, 2, 3, 2), (5, 2, 3, 2))
+]
 HYPERENCLAVE.runs = runs
 HYPERENCLAVE.runs_over = {"c": Cpu}

@@ -68,6 +68,7 @@ MUTANTS: Final = (
     Mutant("TLB kept at an interrupt", "T1", "interrupt", "update", "tlb_rights"),
     Mutant("TLB kept at EENTER", "T1", "enter_commit", "update", "tlb_rights"),
     Mutant("copy from any frame", "T2", "add_page", "row", "the monitor copies EPC", "step consistency"),
+    Mutant("copy from any frame (outcome)", "T2", "add_page", "row", "the monitor copies EPC", "output consistency"),
     Mutant("registers kept at an interrupt", "T2", "interrupt", "update", "registers", "step consistency"),
     Mutant("page not scrubbed at removal", "T2", "remove_page_at_destroy", "update", "contents", "step consistency"),
     Mutant("page of another enclave removed", "T2", "remove_page_at_destroy", "row", "the page of another", "step"),

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from model.language.terms import Function, Sort, Term, TermError, subterms
+from model.language.terms import Function, Sort, Term, TermError
+from model.language.traversal import subterms
 
 
 def script(assertions: Sequence[tuple[str, Term]]) -> str:

@@ -15,7 +15,6 @@ from model.language.terms import (
     TermError,
     constant,
     quantify,
-    subterms,
     t_and,
     t_implies,
     t_not,
@@ -23,6 +22,7 @@ from model.language.terms import (
     variable,
 )
 from model.language.transition import Functions, Keys, State, Transition, run, successor
+from model.language.traversal import subterms
 
 Named = tuple[str, Term]
 

@@ -7,7 +7,7 @@ the text.  Python must not branch on a term by accident: `if`, `and`, `or`, `not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -244,8 +244,6 @@ def t_eq(a: Term, b: Term) -> Term:
                 return y
             if x is FALSE:
                 return t_not(y)
-    if a.serial > b.serial:
-        a, b = b, a
     return _make("=", (a, b), BOOL)
 
 
@@ -287,7 +285,7 @@ def together(parts: tuple[Term, ...]) -> Term:
 # --- bit-vectors ------------------------------------------------------------------------------------------------
 
 
-_FOLD: Final[dict[str, Callable[[int, int, int], int]]] = {
+FOLD: Final[dict[str, Callable[[int, int, int], int]]] = {
     "bvadd": lambda a, b, w: (a + b) & ((1 << w) - 1),
     "bvsub": lambda a, b, w: (a - b) & ((1 << w) - 1),
     "bvmul": lambda a, b, w: (a * b) & ((1 << w) - 1),
@@ -305,7 +303,7 @@ def bv(operator: str, a: Term, b: Term) -> Term:
         raise TermError(f"{operator} of {a.sort} and {b.sort}")
     x, y = value_of(a), value_of(b)
     if x is not None and y is not None:
-        return number(_FOLD[operator](x, y, a.sort.width), a.sort.width)
+        return number(FOLD[operator](x, y, a.sort.width), a.sort.width)
     if y == 0 and operator in ("bvadd", "bvsub", "bvor", "bvxor", "bvshl", "bvlshr"):
         return a
     if x == 0 and operator in ("bvadd", "bvor", "bvxor"):
@@ -378,79 +376,3 @@ def zero_extend(a: Term, width: int) -> Term:
 def value_of(a: Term) -> int | None:
     """The integer that a bit-vector constant stands for, or None."""
     return a.payload if a.operator == "bits" and isinstance(a.payload, int) else None
-
-
-# --- traversal --------------------------------------------------------------------------------------------------
-
-
-def rebuild(term: Term, arguments: tuple[Term, ...]) -> Term:
-    """The same operator over other arguments, simplified as the constructors do."""
-    operator = term.operator
-    if operator == "and":
-        return t_and(arguments)
-    if operator == "or":
-        return t_or(arguments)
-    if operator == "extract" and isinstance(term.payload, tuple):
-        high, low = term.payload
-        if isinstance(high, int) and isinstance(low, int):
-            return extract(high, low, arguments[0])
-    if operator in ("forall", "exists"):
-        names = tuple(p for p in term.payload if isinstance(p, Term)) if isinstance(term.payload, tuple) else ()
-        return quantify(operator, names, arguments[0], arguments[1:])
-    if operator == "apply" and isinstance(term.payload, Function):
-        return term.payload(*arguments)
-    build = _BUILD.get(operator)
-    if build is not None:
-        return build(*arguments)
-    if operator in _FOLD:
-        return bv(operator, *arguments)
-    raise TermError(f"no rule to rebuild {operator}")
-
-
-_BUILD: Final[dict[str, Callable[..., Term]]] = {
-    "not": t_not,
-    "=>": t_implies,
-    "=": t_eq,
-    "ite": t_ite,
-    "bvule": t_ule,
-    "bvult": t_ult,
-    "concat": concat,
-    "together": lambda *parts: together(parts),
-}
-
-
-def substitute(term: Term, mapping: Mapping[Term, Term]) -> Term:
-    """`term` with free variables replaced; variables bound inside are never captured (names are unique)."""
-    if not mapping:
-        return term
-    keys = frozenset(mapping)
-    done: dict[Term, Term] = {}
-
-    def visit(node: Term) -> Term:
-        if not (node.free & keys):
-            return node
-        found = done.get(node)
-        if found is None:
-            if node.operator == "var":
-                found = mapping[node]
-            else:
-                found = rebuild(node, tuple(visit(argument) for argument in node.arguments))
-            done[node] = found
-        return found
-
-    return visit(term)
-
-
-def subterms(roots: Iterable[Term]) -> Iterable[Term]:
-    """Every node below `roots`, arguments before their parents, each once."""
-    seen: set[int] = set()
-    for root in roots:
-        stack: list[tuple[Term, bool]] = [(root, False)]
-        while stack:
-            node, expanded = stack.pop()
-            if expanded:
-                yield node
-            elif node.serial not in seen:
-                seen.add(node.serial)
-                stack.append((node, True))
-                stack.extend((argument, False) for argument in reversed(node.arguments) if argument.serial not in seen)

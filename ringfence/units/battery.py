@@ -7,7 +7,7 @@ from typing import Final
 
 from model.hyperenclave.scenario import ARGUMENTS, boot, life_cycle
 from model.hyperenclave.specification import HYPERENCLAVE
-from model.hyperenclave.witness import CROWD, MUTANTS, SCOPE, Mutant, crowded, secrets_differ
+from model.hyperenclave.witness import CLAIM, CROWD, MUTANTS, SCOPE, Mutant, crowded, secrets_differ
 from model.language.symbolic import Run, constants
 from proofs import adequacy
 from proofs.obligation import Call, Finding, Obligation, Unit
@@ -68,8 +68,13 @@ def catches(number: int) -> Iterator[Finding]:
     """A theorem catches the mutant that it is there for."""
     mutant = MUTANTS[number]
     action = HYPERENCLAVE.actions[mutant.action]
-    caught, how = adequacy.catches(HYPERENCLAVE, action, mutant.kind, mutant.target, mutant.theorem, mutant.condition)
-    trouble = "" if caught else f"{mutant.theorem} does not notice: {mutant.name} ({_hole(mutant)})"
+    try:
+        caught, how = adequacy.catches(
+            HYPERENCLAVE, action, mutant.kind, mutant.target, mutant.theorem, mutant.condition
+        )
+    except LookupError as error:
+        caught, how = "", str(error)
+    trouble = "" if caught else f"{mutant.theorem} does not notice: {mutant.name} ({how or _hole(mutant)})"
     words = f"{mutant.theorem} refutes: {mutant.name}"
     yield adequacy.row(f"catches/{mutant.theorem}/{mutant.name}", words, trouble, {"caught by": caught, "how": how})
 
@@ -106,11 +111,10 @@ def reachable() -> Iterator[Finding]:
 
 
 def product() -> Iterator[Finding]:
-    """As many obligations are made as the full product has."""
+    """As many obligations are made as the full product has, and as the claim says."""
     for part, expected in adequacy.product(HYPERENCLAVE).items():
         names = [""] if part in PARTS else list(HYPERENCLAVE.actions)
         made = sum(1 for name in names for _ in statements(part, name))
-        trouble = (
-            "" if made == expected and made > 0 else f"{made} obligations are made where the product has {expected}"
-        )
-        yield adequacy.row(f"product/{part}", f"{expected} obligations, the full product", trouble)
+        numbers = f"{made} obligations are made; the product has {expected}, the claim says {CLAIM[part]}"
+        trouble = "" if made == expected == CLAIM[part] else numbers
+        yield adequacy.row(f"product/{part}", numbers, trouble)

@@ -22,10 +22,10 @@ from model.language.terms import (
     index,
     number,
     quantify,
-    substitute,
     variable,
     zero_extend,
 )
+from model.language.traversal import substitute
 
 FRAME = index("Frame")
 X, Y = constant("x", bits(8)), constant("y", bits(8))

@@ -17,6 +17,12 @@ MAXIMUM_PAGES: Final = 1 << 16
 """Pages of one shared range: its removal visits each of them in one call."""
 
 
+def overlaps_shared(machine: Machine, enclave: int, k: int, first: int, end: int) -> bool:
+    """Some page first..end-1 lies in the range in slot k of the enclave."""
+    s = machine.storage
+    return first < s.shared_end[enclave, k] and s.shared_first[enclave, k] < end
+
+
 def shared_memory_add(machine: Machine, cpu: int) -> Code:
     """RDI: linear address of a SharedMemDesc.
 
@@ -42,7 +48,7 @@ def shared_memory_add(machine: Machine, cpu: int) -> Code:
     if first < s.elrange_end[enclave] and s.elrange_first[enclave] < end:  # memory of the normal VM inside ELRANGE
         raise Refusal(Code.EINVAL)
     for k in range(SLOTS):
-        if first < s.shared_end[enclave, k] and s.shared_first[enclave, k] < end:  # one page in two ranges
+        if overlaps_shared(machine, enclave, k, first, end):  # one page in two ranges
             raise Refusal(Code.EINVAL)
     # RESERVE
     for k in range(SLOTS):

@@ -11,6 +11,12 @@ from impl.monitor.handlers.shared_memory_add import SLOTS
 from impl.monitor.structures import SHARED_END, SHARED_SECS, SHARED_START, SHARED_WORDS
 
 
+def is_registered(machine: Machine, enclave: int, k: int, start: int, stop: int) -> bool:
+    """Slot k of the enclave holds exactly this range, given in bytes."""
+    s = machine.storage
+    return s.shared_first[enclave, k] << 12 == start and s.shared_end[enclave, k] << 12 == stop
+
+
 def shared_memory_remove(machine: Machine, cpu: int) -> Code:
     """RDI: linear address of a SharedMemDesc that names exactly a registered range.
 
@@ -28,7 +34,7 @@ def shared_memory_remove(machine: Machine, cpu: int) -> Code:
     if stop == 0:  # a free slot passes for a range
         raise Refusal(Code.EINVAL)
     for k in range(SLOTS):
-        if s.shared_first[enclave, k] << 12 == start and s.shared_end[enclave, k] << 12 == stop:
+        if is_registered(machine, enclave, k, start, stop):
             if s.thread_total[enclave] != 0:  # a cached translation outlives the range
                 raise Refusal(Code.EENCLAVEACT)
             # COMMIT

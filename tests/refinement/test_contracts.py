@@ -1,0 +1,103 @@
+"""Table contracts and handlers: some of their claims proved here, and seeded bugs that must not be provable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+import z3
+
+from impl.machine.primitives import Machine
+from impl.monitor import epcm, tables, threads
+from refinement.bits import NestedFormat
+from refinement.contracts.handlers import ENTRIES, paths_of, preservation, setting_of
+from refinement.contracts.proofs import LEMMAS, lemma_claims, unmap_range_claims
+from refinement.contracts.setting import Setting
+from refinement.contracts.substitution import substituted
+from refinement.engine.obligations import Claim
+
+RLIMIT = 20_000_000
+
+
+def unproved(claims: Iterable[Claim], at_most: int = 1000) -> list[str]:
+    found: list[str] = []
+    for claim in claims:
+        if claim.evident:
+            continue
+        solver = z3.SimpleSolver(ctx=z3.Context())
+        solver.set("rlimit", RLIMIT)
+        solver.from_string(claim.text)
+        if solver.check() != z3.unsat:
+            found.append(claim.name)
+            if len(found) >= at_most:
+                break
+    return found
+
+
+@pytest.mark.parametrize("name", ["create_root/1", "unmap/2", "leaf_word/1", "pool_release"])
+def test_a_table_contract_is_proved(name: str) -> None:
+    (lemma,) = (lemma for lemma in LEMMAS if lemma.name == name)
+    assert unproved(lemma_claims(lemma, Setting(NestedFormat.EPT, False, {}))) == []
+
+
+def test_the_loop_over_a_shared_range_is_proved() -> None:
+    assert unproved(unmap_range_claims(Setting(NestedFormat.NPT, True, {}))) == []
+
+
+def handler_claims(name: str, form: NestedFormat = NestedFormat.EPT) -> Iterable[Claim]:
+    (entry,) = (entry for entry in ENTRIES if entry.name == name)
+    setting = setting_of(entry, form)
+    return preservation(entry, setting, paths_of(entry, setting))
+
+
+@pytest.mark.parametrize("name", ["exit", "complete_entry", "unknown_call"])
+@pytest.mark.parametrize("form", list(NestedFormat))
+def test_a_handler_keeps_the_invariant(name: str, form: NestedFormat) -> None:
+    assert unproved(handler_claims(name, form)) == []
+
+
+def forgetful_leave(machine: Machine, cpu: int) -> None:
+    """Leaves the thread list but not the TCS."""
+    s = machine.storage
+    tcs = s.cpu_tcs[cpu]
+    ORIGINAL_LEAVE(machine, cpu)
+    s.busy[tcs] = 1
+
+
+def forgetful_remove(machine: Machine, enclave: int, frame: int) -> None:
+    """Empties the entry and forgets the list."""
+    s = machine.storage
+    del enclave
+    s.epcm[frame, 0] = epcm.EMPTY
+    s.epcm[frame, 1] = 0
+    s.epcm[frame, 2] = 0
+
+
+ORIGINAL_LEAVE = threads.leave
+
+
+def test_a_tcs_left_busy_is_seen() -> None:
+    (entry,) = (entry for entry in ENTRIES if entry.name == "exit")
+    setting = setting_of(entry, NestedFormat.EPT)
+    original = threads.leave
+    threads.leave = forgetful_leave
+    try:
+        paths = paths_of(entry, setting)
+    finally:
+        threads.leave = original
+    assert any("BUSY" in name for name in unproved(preservation(entry, setting, paths)))
+
+
+def test_a_page_left_in_the_list_is_seen() -> None:
+    (entry,) = (entry for entry in ENTRIES if entry.name == "remove_page")
+    setting = setting_of(entry, NestedFormat.EPT)
+    with substituted({epcm.remove_page: forgetful_remove}):
+        paths = paths_of(entry, setting)
+    assert any("PAGES" in name for name in unproved(preservation(entry, setting, paths), 3))
+
+
+def test_substitution_is_undone() -> None:
+    original = tables.map_leaf
+    with substituted({original: lambda: None}):
+        assert tables.map_leaf is not original
+    assert tables.map_leaf is original
