@@ -1,0 +1,1 @@
+"""Relation between monitor and model, and the symbolic execution that proves it."""

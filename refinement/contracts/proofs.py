@@ -1,0 +1,286 @@
+"""The contracts proved: the real table operations, run on real table words, do what callers are told.
+
+States here satisfy the structure clauses of the tables (`refinement.invariants.tables`) and nothing else is assumed.
+Every obligation is ``T9/contract/<name>/path-k/...``; ``LEAF`` and ``ROOT`` compare the tables, read at an arbitrary
+place, with the map that the contract promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from impl.monitor import tables
+from model.language.logic import And, Implies, Not, Or
+from model.language.terms import Term
+from refinement import bits
+from refinement.contracts import loops, structure
+from refinement.contracts import tables as table_contracts
+from refinement.contracts.setting import Setting
+from refinement.contracts.substitution import substituted
+from refinement.engine import words
+from refinement.engine.explorer import explore
+from refinement.engine.machine import SymbolicMachine
+from refinement.engine.obligations import Claim, path_claims, split
+from refinement.engine.pruning import PathOracle
+from refinement.engine.run import Run
+from refinement.engine.values import Number, condition, ghost, merge, truth, unknown
+from refinement.invariants.layout import in_pool
+from refinement.invariants.rules import goal, rules
+from refinement.invariants.state import MonitorState
+from refinement.invariants.tables import TABLE_CLAUSES, is_enclave
+
+OWNER: Final = unknown("owner", 52)
+PAGE: Final = unknown("page", 36)
+TABLE: Final = unknown("table", 40)
+WORD: Final = unknown("word", 64)
+ANY_KIND, ANY_OWNER, ANY_PAGE = unknown("any.kind", 2), unknown("any.owner", 52), unknown("any.page", 36)
+
+IN_PARTS: Final = ("ENTRY", "OWN-TABLES")
+"""Clauses whose parts are claims of their own: together they are too much for one query."""
+
+Promise = Callable[[MonitorState, object], Number]
+
+
+@dataclass(frozen=True)
+class Lemma:
+    """One contract: what is known before, the real code, and what its result and the tables are afterwards.
+
+    `leaf(before, result)` and `root(before, result)` give the promised map at ANY_KIND, ANY_OWNER, ANY_PAGE;
+    `loose` says where the leaf is not promised; `most` bounds the frames taken.
+    """
+
+    name: str
+    known: Callable[[MonitorState], object]
+    code: Callable[[SymbolicMachine], object]
+    leaf: Promise
+    root: Promise
+    most: int | None
+    loose: Callable[[MonitorState], object] = lambda _: False
+    result: Callable[[MonitorState, object], object] = lambda _, __: True
+    exempt: Callable[[MonitorState, object], object] | None = None  # where OWN-TABLES need not hold afterwards
+    waived: tuple[Number, Number] | None = None  # the (owner, frame) of which OWN-TABLES is not known before
+    uses: Mapping[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict[Any, Any])  # by contract
+    frame: bool = False  # what callers on real words rely on: which records and words stay as they are
+
+
+def _old_leaf(s: MonitorState, _: object) -> Number:
+    return s.leaf[ANY_KIND, ANY_OWNER, ANY_PAGE]
+
+
+def _old_root(s: MonitorState, _: object) -> Number:
+    return s.root[ANY_KIND, ANY_OWNER]
+
+
+def _here(kind: int) -> object:
+    return And(kind == ANY_KIND, ANY_OWNER == OWNER, ANY_PAGE == PAGE)
+
+
+def _written(kind: int, word: Number) -> Promise:
+    return lambda s, _: merge(_here(kind), word, _old_leaf(s, _))
+
+
+def _new_root(kind: int) -> Promise:
+    def promised(s: MonitorState, result: object) -> Number:
+        if not isinstance(result, int | type(OWNER)):
+            raise AssertionError("create_root returns a frame")
+        return merge(And(kind == ANY_KIND, ANY_OWNER == OWNER), result, _old_root(s, result))
+
+    return promised
+
+
+def _released(old: Promise) -> Promise:
+    return lambda s, result: merge(ANY_OWNER == OWNER, 0, old(s, result))
+
+
+def _visible(s: MonitorState, kind: int) -> object:
+    return Not(And(kind == bits.NESTED, is_enclave(OWNER), in_pool(s.layout, PAGE)))
+
+
+def _pool_leaves(s: MonitorState) -> object:
+    return And(ANY_KIND == bits.NESTED, ANY_OWNER == OWNER, in_pool(s.layout, ANY_PAGE))
+
+
+def _has(s: MonitorState, kind: int) -> object:
+    return And(OWNER != 0, s.root[kind, OWNER] != 0)
+
+
+def _call(function: Callable[..., Any], *arguments: object) -> Callable[[SymbolicMachine], object]:
+    return lambda machine: function(machine, *arguments)
+
+
+def _create_root(kind: int) -> Lemma:
+    def frame(s: MonitorState, result: Any) -> object:
+        others = And(*(s.root[k, OWNER] != result for k in (1, 2, 3)))
+        return And(result != 0, in_pool(s.layout, result), others)
+
+    return Lemma(
+        f"create_root/{kind}",
+        lambda s: And(OWNER != 0, s.root[kind, OWNER] == 0, s.pool_free[()] >= 1),
+        _call(tables.create_root, kind, OWNER),
+        _old_leaf,
+        _new_root(kind),
+        1,
+        result=frame,
+        exempt=(lambda _, result: unknown("any.f", 40) == result) if kind == bits.GUEST else None,
+    )
+
+
+def _map_leaf(kind: int) -> Lemma:
+    return Lemma(
+        f"map_leaf/{kind}",
+        lambda s: And(_has(s, kind), _visible(s, kind), s.pool_free[()] >= tables.NESTED_MAP_FRAMES),
+        _call(tables.map_leaf, kind, OWNER, PAGE, WORD),
+        _written(kind, WORD),
+        _old_root,
+        tables.NESTED_MAP_FRAMES,
+    )
+
+
+def _unmap(kind: int) -> Lemma:
+    return Lemma(
+        f"unmap/{kind}",
+        lambda s: And(OWNER != 0, _visible(s, kind)),
+        _call(tables.unmap, kind, OWNER, PAGE),
+        _written(kind, 0),
+        _old_root,
+        0,
+    )
+
+
+def _leaf_word(kind: int) -> Lemma:
+    return Lemma(
+        f"leaf_word/{kind}",
+        lambda _: True,
+        _call(tables.leaf_word, kind, OWNER, PAGE),
+        _old_leaf,
+        _old_root,
+        0,
+        result=lambda s, result: s.leaf[kind, OWNER, PAGE] == result,
+    )
+
+
+def _pending(s: MonitorState) -> object:
+    own = And(is_enclave(OWNER), s.pool_owner[TABLE] == OWNER, s.table_kind[TABLE] == bits.GUEST)
+    return And(own, in_pool(s.layout, TABLE), _has(s, bits.NESTED), s.pool_free[()] >= tables.NESTED_MAP_FRAMES)
+
+
+MAP_OWN_TABLE: Final = Lemma(
+    "map_own_table",
+    _pending,
+    _call(tables.map_own_table, OWNER, TABLE),
+    _old_leaf,
+    _old_root,
+    tables.NESTED_MAP_FRAMES,
+    loose=lambda _: And(ANY_KIND == bits.NESTED, ANY_OWNER == OWNER, ANY_PAGE == TABLE),
+    waived=(OWNER, TABLE),
+    frame=True,
+)
+
+MAP_GUEST: Final = Lemma(
+    "map_guest",
+    lambda s: And(
+        is_enclave(OWNER), _has(s, bits.GUEST), _has(s, bits.NESTED), s.pool_free[()] >= tables.GUEST_MAP_FRAMES
+    ),
+    _call(tables.map_guest, OWNER, PAGE, WORD),
+    _written(bits.GUEST, WORD),
+    _old_root,
+    tables.GUEST_MAP_FRAMES,
+    loose=_pool_leaves,
+    uses={tables.map_own_table: structure.map_own_table},
+)
+
+RELEASE: Final = Lemma(
+    "pool_release",
+    lambda _: OWNER != 0,
+    lambda machine: machine.pool_release(OWNER),
+    _released(_old_leaf),
+    _released(_old_root),
+    None,
+)
+
+LEMMAS: Final[tuple[Lemma, ...]] = (
+    *(_create_root(kind) for kind in (bits.GUEST, bits.NESTED, bits.IO)),
+    *(_map_leaf(kind) for kind in (bits.NESTED, bits.IO)),
+    *(_unmap(kind) for kind in (bits.GUEST, bits.NESTED)),
+    *(_leaf_word(kind) for kind in (bits.GUEST, bits.NESTED)),
+    MAP_OWN_TABLE,
+    MAP_GUEST,
+    RELEASE,
+)
+
+
+def lemma_claims(lemma: Lemma, setting: Setting) -> Iterator[Claim]:
+    """Run the real code on real table words and state what the contract promises."""
+    before = setting.state(setting.before)
+    clauses = TABLE_CLAUSES if lemma.waived is None else structure.waiving(*lemma.waived)
+    known = rules(clauses, before, setting.before)
+
+    def code(run: Run) -> object:
+        machine = setting.machine(run)
+        run.assume(condition(lemma.known(before)), f"precondition of {lemma.name}")
+        result = lemma.code(machine)
+        machine.storage.guard = None
+        with ghost():
+            after = setting.state(run.storage.snapshot())
+            run.goals.extend(_goals(lemma, before, after, result))
+            if lemma.frame:
+                run.goals.extend(structure.frame_goals(OWNER, before, after))
+        return result
+
+    oracle = PathOracle(known, facts=[term for _, term in setting.facts[:2]])
+    with substituted(lemma.uses):
+        paths = explore(code, setting.shapes, oracle)
+    for path in paths:
+        for claim in path_claims(f"T9/contract/{lemma.name}", path, known, setting.facts[:2]):
+            yield from split(claim) if claim.name.endswith(IN_PARTS) and not claim.evident else (claim,)
+
+
+def _goals(lemma: Lemma, before: MonitorState, after: MonitorState, result: object) -> Iterator[tuple[str, Term]]:
+    leaf = after.leaf[ANY_KIND, ANY_OWNER, ANY_PAGE] == lemma.leaf(before, result)
+    yield "LEAF", condition(Or(lemma.loose(before), leaf))
+    yield "ROOT", condition(after.root[ANY_KIND, ANY_OWNER] == lemma.root(before, result))
+    yield "RESULT", condition(lemma.result(before, result))
+    left, free = after.pool_free[()], before.pool_free[()]
+    if lemma.most is not None:
+        yield "POOL", condition(And(left <= free, free <= left + lemma.most))
+    for clause in TABLE_CLAUSES:
+        holds = goal(clause, after)
+        if lemma.waived is None or clause.name != "OWN-TABLES":
+            holds = condition(Implies(truth(goal(clause, before)), truth(holds)))
+        if clause.name == "OWN-TABLES" and lemma.exempt is not None:
+            holds = condition(Or(lemma.exempt(before, result), truth(holds)))
+        yield clause.name, holds
+
+
+def unmap_range_claims(setting: Setting) -> Iterator[Claim]:
+    """One step of the loop turns the state after the first steps into the state after one more (tables by contract)."""
+    before = setting.state(setting.before)
+    known = [*setting.rules]
+    first, end, i = unknown("first", 36), unknown("end", 37), unknown("step", 36)
+
+    def code(run: Run) -> object:
+        machine = setting.machine(run)
+        machine.storage.guard = None
+        run.assume(condition(And(is_enclave(OWNER), before.life[OWNER] != 0, first <= i, i < end)), "a step")
+        outside = Or(i < before.elrange_first[OWNER], before.elrange_end[OWNER] <= i)
+        run.assume(condition(outside), "the range is outside ELRANGE, by SHARED")
+        done = loops.Removal.fresh(run, machine.storage.nodes["leaf"], OWNER, first, i)
+        machine.storage.fill("leaf", lambda keys: words.same(keys[1], done.owner), done.leaf)
+        run.rules.extend(done.rules())
+        tables.unmap_shared(machine, OWNER, i)  # type: ignore[arg-type]  # symbolic machine
+        with ghost():
+            run.goals.extend(loops.step_goals(done, i, machine.storage.nodes["leaf"]))
+        return None
+
+    with substituted(TABLES_BY_CONTRACT):
+        paths = explore(code, setting.shapes, PathOracle(known, facts=[term for _, term in setting.facts]))
+    for path in paths:
+        yield from path_claims("T9/contract/unmap_range", path, known, setting.facts, 2)
+
+
+TABLES_BY_CONTRACT: Final = {
+    tables.leaf_word: table_contracts.leaf_word,
+    tables.unmap: table_contracts.unmap,
+}

@@ -1,0 +1,113 @@
+"""What has to be proved about the paths of a piece of code, as SMT-LIB text whose unsatisfiability is the proof.
+
+Per path: every condition that the run met follows from what precedes it (``conditions``); every branch that was
+followed on one side only has no other side (``coverage``: with it the paths are all there are); and each goal holds
+at the end.  The text asserts the path, the instances of the invariant that it calls for, and the negated goal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from model.language.smtlib import script
+from model.language.terms import FALSE, TRUE, Term, t_and, t_implies, t_not, t_or
+from refinement.engine.explorer import Path
+from refinement.engine.instances import Instances, Rule
+from refinement.engine.run import Entry, Kind
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A thing to prove: under `premises` and the rules, `goal`."""
+
+    name: str
+    premises: tuple[tuple[str, Term], ...]
+    goal: Term
+    rules: tuple[Rule, ...]
+    rounds: int = 1
+
+    @property
+    def evident(self) -> bool:
+        """The goal is the constant true, or one of the premises or instances to the letter."""
+        if self.goal is TRUE:
+            return True
+        known = {term for _, premise in self.hypotheses() for term in _conjuncts(premise)}
+        return all(part in known for part in _conjuncts(self.goal))
+
+    def hypotheses(self) -> list[tuple[str, Term]]:
+        """The premises and the instances of the rules that premises and goal call for."""
+        instances = Instances(self.rules, self.rounds)
+        added = instances.grow([*(term for _, term in self.premises), self.goal])
+        return [*self.premises, *added]
+
+    @property
+    def text(self) -> str:
+        """The claim as a script that is unsatisfiable exactly if the claim holds."""
+        return script([*self.hypotheses(), ("the negated goal", t_not(self.goal))])
+
+
+def _conjuncts(term: Term) -> tuple[Term, ...]:
+    return term.arguments if term.operator == "and" else (term,)
+
+
+def split(claim: Claim) -> Iterator[Claim]:
+    """The claim as one for each part of its goal, `a => (b and c)` having two; a single part is the claim itself."""
+    parts = list(_parts(claim.goal))
+    if len(parts) == 1:
+        yield claim
+    else:
+        for number, part in enumerate(parts):
+            yield replace(claim, name=f"{claim.name}.{number}", goal=part)
+
+
+def _parts(goal: Term) -> Iterator[Term]:
+    if goal.operator == "and":
+        for part in goal.arguments:
+            yield from _parts(part)
+    elif goal.operator == "=>":
+        for part in _parts(goal.arguments[1]):
+            yield t_implies(goal.arguments[0], part)
+    else:
+        yield goal
+
+
+def path_claims(
+    prefix: str, path: Path, rules: Sequence[Rule], facts: Sequence[tuple[str, Term]] = (), rounds: int = 1
+) -> Iterator[Claim]:
+    """The claims of one path, `prefix` being like ``T9/add_page``; the facts hold on every path."""
+    everything = (*rules, *path.rules)
+    stem = f"{prefix}/path-{path.number}"
+    for label, kind in (("conditions", Kind.CONDITION), ("coverage", Kind.FORCED)):
+        goal = _always(path.entries, kind, path.fresh_from)
+        if goal is not TRUE:
+            yield Claim(f"{stem}/{label}", tuple(facts), goal, everything, rounds)
+    yield from _apart(stem, path, facts, everything, rounds)
+    premises = (*facts, *((f"{e.kind.value}: {e.reason}", e.term) for e in path.entries))
+    if path.ending == "failed":
+        yield Claim(f"{stem}/no-{type(path.result).__name__}", premises, FALSE, everything, rounds)
+    for name, goal in path.goals:
+        yield Claim(f"{stem}/{name}", premises, goal, everything, rounds)
+
+
+def _always(entries: Sequence[Entry], kind: Kind, fresh_from: int) -> Term:
+    """Each entry of this kind, from `fresh_from` on, follows from the entries before it."""
+    goal: Term = TRUE
+    for position in range(len(entries) - 1, -1, -1):
+        entry = entries[position]
+        if entry.kind is kind and position >= fresh_from and not entry.apart:
+            goal = t_and([entry.term, t_or([t_not(entry.term), goal])]) if goal is not TRUE else entry.term
+        elif goal is not TRUE:
+            goal = t_or([t_not(entry.term), goal])
+    return goal
+
+
+def _apart(
+    stem: str, path: Path, facts: Sequence[tuple[str, Term]], rules: tuple[Rule, ...], rounds: int
+) -> Iterator[Claim]:
+    """A claim for each condition that is big enough to be proved by itself."""
+    for position, entry in enumerate(path.entries):
+        if entry.apart and position >= path.fresh_from:
+            earlier = tuple((f"{e.kind.value}: {e.reason}", e.term) for e in path.entries[:position])
+            name = f"{stem}/{position}-{entry.reason.replace(' ', '-')}"
+            yield Claim(name, (*facts, *earlier), entry.term, rules, rounds)

@@ -1,0 +1,64 @@
+"""What the monitor decides is a function of public state: codes, ENOMEM and choices of frames carry no secrets.
+
+Replace every word of every REG page of an enclave, and (outside that enclave's own calls) the registers of every CPU
+that runs one, by arbitrary other values: the same path is taken.  Which pool frame is taken depends on `pool_owner`
+alone, by the contract of `pool_take`, and no secret is in there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from model.language.logic import And
+from model.language.terms import Function, Term, t_and, t_ite
+from model.language.traversal import rebuild, subterms
+from refinement import bits
+from refinement.contracts.setting import Setting
+from refinement.engine.explorer import Path
+from refinement.engine.run import Kind
+from refinement.engine.values import condition, ghost, number_of
+from refinement.invariants.layout import is_epc
+
+INSIDE: Final = 3
+OTHER: Final = "other."
+DECISIONS: Final = (Kind.DECISION, Kind.FORCED)
+
+
+def same_path(path: Path, setting: Setting, own_registers: bool) -> Term:
+    """The decisions of the path, with secrets replaced by other values.
+
+    own_registers: the step is an enclave's own act, which its registers decide by the releases of the flow policy.
+    """
+    decisions = t_and(entry.term for entry in path.entries if entry.kind in DECISIONS)
+    s = setting.state(setting.before)
+
+    def secret(function: Function, arguments: Sequence[Term]) -> Term | None:
+        first = number_of(arguments[0])
+        if function.name == "pre.memory":
+            word = s.epcm[first, 0]
+            regular = And(bits.is_valid(word), bits.page_type(word) == bits.REG)
+            return condition(And(is_epc(setting.layout, first), regular))
+        if function.name in ("pre.register", "pre.xstate") and not own_registers:
+            return condition(s.cpu_mode[first] == INSIDE)
+        return None
+
+    def replaced(node: Term) -> Term | None:
+        function = node.payload
+        if node.operator != "apply" or not isinstance(function, Function) or not node.arguments:
+            return None
+        hidden = secret(function, node.arguments)
+        if hidden is None:
+            return None
+        other = Function(OTHER + function.name, function.arguments, function.result)
+        return t_ite(hidden, other(*node.arguments), node)
+
+    done: dict[Term, Term] = {}
+    with ghost():
+        for node in subterms([decisions]):  # arguments come before what they are arguments of
+            arguments = tuple(done[a] for a in node.arguments)
+            same = all(x is y for x, y in zip(arguments, node.arguments, strict=True))
+            again = node if same else rebuild(node, arguments)
+            other = replaced(again)
+            done[node] = again if other is None else other
+    return done[decisions]

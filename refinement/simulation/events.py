@@ -1,0 +1,167 @@
+"""The model's steps for what happens while an enclave runs: exits, interrupts, exceptions, faults, misplaced calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from impl.monitor.codes import Code as MonitorCode
+from model.hyperenclave.vocabulary import Code, Operation
+from model.language.logic import And, Not, Or
+from refinement import bits
+from refinement.engine.values import Number, condition, merge, unknown
+from refinement.interpretation import Access, Event
+from refinement.invariants.layout import in_range
+from refinement.simulation import delivery
+from refinement.simulation.calls import tables
+from refinement.simulation.reading import Reading
+from refinement.simulation.step import STANDS_STILL, Step
+
+INSIDE: Final = 3
+NORMAL: Final = 1
+TRAPS: Final = {MonitorCode.INVALID_OPCODE: 6, MonitorCode.GENERAL_PROTECTION: 13}
+GP: Final = 13
+PF: Final = 14
+PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16  # page-fault error code (SDM 3A 4.7)
+ATTRIBUTES: Final = 1 << 15  # EXINFO: the EPCM refuses
+SHARED: Final = 1 << 31  # EXINFO: in a registered shared range
+OPERATIONS: Final = {1: Operation.LOAD, 2: Operation.STORE, 4: Operation.FETCH}
+
+
+def in_enclave(reading: Reading) -> bool:
+    """The path is one on which the CPU runs an enclave."""
+    return reading.took(reading.before.cpu_mode[reading.cpu] == INSIDE)
+
+
+def call_step(step: Callable[[Reading], Step]) -> Callable[[Reading], Step]:
+    """A call: in the normal VM the action, in an enclave an illegal instruction."""
+    return lambda reading: trap(reading) if in_enclave(reading) else step(reading)
+
+
+def trap(reading: Reading) -> Step:
+    """A call that an enclave must not make, or makes wrongly, is an exception of its own doing."""
+    vector = TRAPS[reading.code] if reading.code is not None else GP
+    detail = (0, 0) if vector == GP else None
+    event = Event(delivery.exit_information(vector), detail)
+    pending = delivery.injected(vector, 0)
+    return Step(
+        "fault",
+        {"c": reading.cpu, "event": event},
+        access=Access(Operation.TRAP),
+        deliver=lambda r: delivery.with_event(r, pending),
+    )
+
+
+def leave(reading: Reading) -> Step:
+    """EEXIT; from the normal VM an illegal instruction."""
+    if not in_enclave(reading):
+        return Step(None, deliver=lambda r: delivery.delivered(r, Code.INVALID_OPCODE, 0, 0))
+    if reading.code is not MonitorCode.OK:
+        return trap(reading)
+    return Step("enclave_step", {"c": reading.cpu}, access=Access(Operation.EXIT))
+
+
+def unknown_call(reading: Reading) -> Step:
+    """Nothing happens, in an enclave as in the normal VM; a CPU in neither makes no calls."""
+    if reading.took(reading.before.cpu_mode[reading.cpu] == NORMAL) or in_enclave(reading):
+        return Step(None, deliver=delivery.advanced)
+    return STANDS_STILL
+
+
+def interrupt(reading: Reading) -> Step:
+    """In an enclave an asynchronous exit; in the normal VM it is delivered; otherwise it stays pending."""
+    vector = unknown("vector", 8)
+    pending = delivery.interrupt(vector)
+    if in_enclave(reading):
+        arguments = {"c": reading.cpu, "event": Event(vector)}
+        return Step("interrupt", arguments, deliver=lambda r: delivery.with_event(r, pending))
+    if reading.took(reading.before.cpu_mode[reading.cpu] == NORMAL):
+        return Step(None, deliver=lambda r: delivery.with_event(r, pending))
+    return STANDS_STILL
+
+
+def exception(reading: Reading) -> Step:
+    """An exception with any vector and error code; EXINFO is written for #PF and #GP."""
+    vector, error = unknown("vector", 8), unknown("error", 32)
+    page_fault = reading.took(vector == PF)
+    detailed = page_fault or reading.took(vector == GP)
+    event = Event(delivery.exit_information(vector), (0, error) if detailed else None)
+    pending = delivery.injected(vector, 0 if page_fault else error)
+    return Step(
+        "fault",
+        {"c": reading.cpu, "event": event},
+        access=Access(Operation.TRAP),
+        deliver=lambda r: delivery.with_event(r, pending, 0 if page_fault else None),
+    )
+
+
+# --- page faults of an enclave ----------------------------------------------------------------------------------
+
+
+def fault(access: int) -> Callable[[Reading], Step]:
+    """The enclave's access at page `focus` has no translation: a shared page is mapped, or the enclave is left."""
+
+    def step(reading: Reading) -> Step:
+        wanted = Access(OPERATIONS[access], reading.setting.focus)
+        if reading.path.result is not True:
+            return _fault_exit(reading, access, wanted)
+        if not reading.path.events:
+            return STANDS_STILL  # another CPU mapped the page since
+        arguments = {"c": reading.cpu, "f": reading.translated(0), "tables": tables(reading)}
+        return Step("shared_fill", arguments, access=wanted)
+
+    return step
+
+
+def _fault_exit(reading: Reading, access: int, wanted: Access) -> Step:
+    s, page = reading.before, reading.setting.focus
+    enclave = s.cpu_enclave[reading.cpu]
+    leaf = s.leaf[bits.GUEST, enclave, page]
+    address = (page << 12) | unknown("offset", 12)
+    basic = USER | (WRITE if access == bits.WRITE else 0) | (FETCH if access == bits.EXECUTE else 0)
+    inside = in_range(page, s.elrange_first[enclave], s.elrange_end[enclave])
+    slots = ((s.shared_first[enclave, k], s.shared_end[enclave, k]) for k in range(4))
+    registered = Or(*(in_range(page, first, end) for first, end in slots))
+    absent: Number = basic | PRESENT
+    occupied = merge(leaf & 1 == 0, absent | ATTRIBUTES, absent)
+    private = merge(leaf == 0, basic, occupied)
+    refused = reading.translations == 0 and bool(reading.splits)
+    in_shared = Not(inside) if reading.splits or access == bits.EXECUTE else False
+    vector = PF if not reading.splits or (refused and reading.faulted) else GP
+    error = merge(inside, private, merge(registered, basic | SHARED, basic)) if vector == PF else SHARED
+    event = Event(delivery.exit_information(vector), (address, error))
+    deliver = _shown(reading, vector, merge(inside, private & 0x7FFF, _outside(reading, access, registered, basic)))
+    return Step(
+        "fault",
+        {"c": reading.cpu, "event": event},
+        access=wanted,
+        deliver=deliver,
+        known=(("the faulting access is not granted", condition(_denied(reading, enclave, page, access, in_shared))),),
+    )
+
+
+def _outside(reading: Reading, access: int, registered: object, basic: int) -> Number:
+    """The error code that the normal VM sees for an address outside ELRANGE: its own walk's, or that of no page."""
+    if reading.splits:
+        return unknown("fault_present0", 1) | (WRITE | USER)
+    return merge(registered, basic, PRESENT | USER) if access == bits.EXECUTE else PRESENT | USER
+
+
+def _shown(reading: Reading, vector: int, error: Number) -> Callable[..., object]:
+    page = reading.setting.focus
+    if vector == PF:
+        return lambda r: delivery.with_event(r, delivery.injected(PF, error), page << 12)
+    return lambda r: delivery.with_event(r, delivery.injected(GP, 0))
+
+
+def _denied(reading: Reading, enclave: Number, page: Number, access: int, _: object) -> object:
+    """Hardware found no translation with the right: guest and nested leaf together do not grant it (T9h)."""
+    s = reading.before
+    leaf = s.leaf[bits.GUEST, enclave, page]
+    nested = s.leaf[bits.NESTED, enclave, bits.frame_of(leaf) & ((1 << 36) - 1)]
+    granted = And(
+        bits.within(access, bits.x86_rights(leaf)),
+        bits.within(access, bits.nested_rights(s.form, nested)),
+        bits.frame_of(leaf) >> 36 == 0,
+    )
+    return Not(granted)

@@ -1,0 +1,195 @@
+"""The claims of T9 about one entry into the monitor: each path simulates a step of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import model.hyperenclave.actions  # noqa: F401 (declares the actions)
+from model.hyperenclave.state import HYPERENCLAVE
+from model.hyperenclave.vocabulary import Code
+from model.language.logic import Not
+from model.language.symbolic import same_keys
+from model.language.terms import FALSE, TRUE, Term, boolean, number, t_and, t_ite, t_not
+from model.language.transition import Row, Transition, run
+from refinement.abstraction import Abstraction
+from refinement.bits import NestedFormat
+from refinement.contracts.handlers import Entry
+from refinement.contracts.setting import Setting
+from refinement.contracts.substitution import substituted
+from refinement.engine.explorer import Path
+from refinement.engine.instances import Rule
+from refinement.engine.obligations import Claim, split
+from refinement.engine.storage import Node, Record, View
+from refinement.engine.values import condition, ghost, unknown
+from refinement.handlers import STEPS
+from refinement.interpretation import functions
+from refinement.invariants.state import MonitorState
+from refinement.simulation.choices import same_path
+from refinement.simulation.compare import Expected, goals, mrenclave_is_digest
+from refinement.simulation.events import in_enclave
+from refinement.simulation.ghost import Quantifiers, SymbolicBeyond, shared_page_rules
+from refinement.simulation.reading import Reading, nonzero_words
+from refinement.simulation.step import Step
+from refinement.simulation.tables import REPLACEMENTS, TableSetting
+
+Named = tuple[str, Term]
+Drop = frozenset[str]
+
+
+def setting_of(entry: Entry, form: NestedFormat) -> TableSetting:
+    """Handlers use tables, walks of untrusted tables and loops by contract; guest tables are told apart."""
+    return TableSetting(form, True, entry.loops, entry.focus)
+
+
+def paths_of(entry: Entry, setting: TableSetting) -> list[Path]:
+    """Every path of one entry, from any state that satisfies the invariant."""
+    from impl.monitor.monitor import Monitor
+
+    def code(machine: object) -> object:
+        cpu = setting.cpu
+        machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")  # type: ignore[attr-defined, arg-type]
+        return entry.call(Monitor(machine), machine, cpu)  # type: ignore[arg-type]  # symbolic machine
+
+    with substituted(REPLACEMENTS):
+        return setting.explore(code, ())
+
+
+@dataclass
+class Simulation:
+    """One path against its step: the states before, the model's record, and the quantifiers that it met."""
+
+    path: Path
+    setting: Setting
+    step: Step
+    drop: Drop = frozenset()
+
+    def __post_init__(self) -> None:
+        s = self.setting
+        self.quantifiers = Quantifiers(self.step.hints)
+        zero = self.quantifiers.zero(nonzero_words(self.path))
+        table = functions(self.step.access, zero, symbolic=True)
+        self.since = next(iter(self.path.marks.values()), s.before)  # a loop has steps of its own
+        self.before = Abstraction(self._state(self.since), SymbolicBeyond(self.quantifiers), table)
+        events = SymbolicBeyond(self.quantifiers, self.path.events)
+        self.after = Abstraction(self._state(self.path.post), events, table)
+        self.transition = self._run()
+
+    def _state(self, view: View) -> MonitorState:
+        """A snapshot, in which the dropped fields read 0."""
+        nodes = {name: _blank(node) if name in self.drop else node for name, node in view.nodes.items()}
+        return self.setting.state(View(nodes))
+
+    def _run(self) -> Transition | None:
+        if self.step.action is None:
+            return None
+        action = HYPERENCLAVE.actions[self.step.action]
+        return run(action, self.before.state, same_keys, self.step.arguments)
+
+    @property
+    def happens(self) -> bool:
+        """The monitor claims that the step has its effects: it succeeded, or gave an answer that is no refusal."""
+        outcome = self.step.outcome
+        if self.step.absent:
+            return False
+        if self.transition is None or outcome is None or outcome is Code.OK:
+            return True
+        return any(answer.code is outcome for answer in self.transition.answers)
+
+    def outcome(self) -> Term:
+        """The action is possible, and refuses or answers as the monitor did."""
+        t, wanted = self.transition, self.step.outcome
+        if t is None:
+            return TRUE
+        if self.step.absent:
+            return condition(Not(condition(t.enabled)))
+        parts = [condition(t.enabled)]
+        if wanted is not None:
+            parts.append(_first_is(wanted, [*t.rows, *t.answers]))
+        refused = condition(t.refused)
+        parts.append(condition(Not(refused)) if self.happens else refused)
+        return t_and(parts)
+
+
+def _blank(node: Node) -> Node:
+    """A field that reads 0 everywhere."""
+    zero = number(0, node.shape.width)
+    return node.with_record(Record(lambda _: TRUE, lambda _: zero))
+
+
+def _first_is(wanted: Code, rows: list[Row]) -> Term:
+    """The first row that applies has this code; for success, none applies."""
+    conditions = [(row.code, condition(row.condition)) for row in rows]
+    own = [n for n, (code, term) in enumerate(conditions) if code is wanted and term is not FALSE]
+    if wanted is Code.OK:
+        return t_and(t_not(term) for _, term in conditions)
+    if len(own) == 1:
+        return t_and([*(t_not(term) for _, term in conditions[: own[0]]), conditions[own[0]][1]])
+    answer: Term = FALSE
+    for code, term in reversed(conditions):
+        answer = t_ite(term, boolean(code is wanted), answer)
+    return answer
+
+
+def simulate(
+    prefix: str, path: Path, setting: Setting, step_of: Callable[[Reading], Step], drop: Drop = frozenset()
+) -> Iterator[Claim]:
+    """The claims that this path does what its step says.
+
+    drop: fields of the monitor that the relation is not to read (they then read 0), to see that it notices.
+    """
+    with ghost():
+        reading = Reading(path, setting)
+        step = step_of(reading)
+        simulation = Simulation(path, setting, step, drop)
+        outcome = simulation.outcome()
+        wanted = list(
+            goals(simulation.after, Expected(simulation.before, simulation.transition, simulation.happens, step))
+        )
+        premises = list(_premises(simulation))
+        rules = _rules(simulation)
+    stem = f"{prefix}/path-{path.number}"
+    if step.action is not None or step.outcome is not None:
+        claim = Claim(f"{stem}/outcome", tuple(premises), outcome, rules, step.rounds.get("outcome", 1))
+        yield from split(claim) if step.apart else (claim,)
+    if reading.operands:
+        yield Claim(f"{stem}/operands", tuple(premises), t_and(reading.operands), rules)
+    same = [name for name, goal in wanted if goal is TRUE]
+    yield Claim(f"{stem}/untouched: {', '.join(same)}", (), TRUE, ())
+    for name, goal in wanted:
+        if goal is not TRUE:
+            yield Claim(f"{stem}/{name}", tuple(premises), goal, rules, step.rounds.get(name, 1))
+
+
+def _premises(simulation: Simulation) -> Iterator[Named]:
+    yield from simulation.setting.facts
+    for entry in simulation.path.entries:
+        yield f"{entry.kind.value}: {entry.reason}", entry.term
+    yield from simulation.step.known
+    yield from simulation.quantifiers.definitions
+    digest = condition(mrenclave_is_digest(simulation.before, unknown("any.Enclave0", 52)))
+    yield "MRENCLAVE is the digest, before", digest
+
+
+def _rules(simulation: Simulation) -> tuple[Rule, ...]:
+    s, path = simulation.setting, simulation.path
+    shared = shared_page_rules(s.state(simulation.since), simulation.since) if s.by_contract else []
+    return (*s.rules, *path.rules, *shared)
+
+
+def claims(
+    entry: Entry, setting: TableSetting, paths: list[Path] | None = None, drop: Drop = frozenset()
+) -> Iterator[Claim]:
+    """All the claims of simulation about one entry; `drop` as in `simulate`."""
+    for path in paths_of(entry, setting) if paths is None else paths:
+        yield from simulate(f"T9/{entry.name}", path, setting, STEPS[entry.name], drop)
+        yield from _choices(entry, path, setting)
+
+
+def _choices(entry: Entry, path: Path, setting: TableSetting) -> Iterator[Claim]:
+    """The path is the same whatever enclaves keep secret."""
+    with ghost():
+        own = in_enclave(Reading(path, setting))
+        goal = same_path(path, setting, own or entry.name.startswith("fault_"))
+    premises = (*setting.facts, *((f"{e.kind.value}: {e.reason}", e.term) for e in path.entries))
+    yield Claim(f"T9/{entry.name}/path-{path.number}/choices are public", premises, goal, (*setting.rules, *path.rules))

@@ -1,0 +1,155 @@
+"""Reading a path: which side it took, what it fetched and from where, how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from impl.monitor.codes import Code as MonitorCode
+from impl.monitor.dispatch import Outcome
+from model.hyperenclave.vocabulary import Code, Pointer
+from model.language.logic import Value
+from model.language.terms import Term, bits, constant, t_not
+from refinement.contracts.setting import Setting
+from refinement.engine import words
+from refinement.engine.explorer import Path
+from refinement.engine.values import Number, condition, number_of, unknown, word_of
+from refinement.invariants.state import MonitorState
+from refinement.opaque import difference
+
+OFFSET_MASK = 0xFFF
+
+
+@dataclass
+class Reading:
+    """A path with the conditions under which its fetches are the operands that the interface names.
+
+    `operands` collects, for each word taken from a fetch, that it was fetched from the place that the interface says.
+    """
+
+    path: Path
+    setting: Setting
+    operands: list[Term] = field(default_factory=list[Term])
+    _next: int = 0
+
+    @property
+    def before(self) -> MonitorState:
+        """The monitor's state before the step."""
+        return self.setting.state(self.path.pre)
+
+    @property
+    def after(self) -> MonitorState:
+        """The monitor's state after it."""
+        return self.setting.state(self.path.post)
+
+    @property
+    def cpu(self) -> Number:
+        """The acting CPU."""
+        return self.setting.cpu
+
+    def register(self, number: int) -> Number:
+        """A register of the acting CPU before the step."""
+        return self.before.register[self.cpu, number]
+
+    def took(self, fact: Value) -> bool:
+        """The path decided, or knew, that the fact holds."""
+        term = condition(fact)
+        return any(term is part for entry in self.path.entries for part in (entry.term, *_parts(entry.term)))
+
+    def decided(self, fact: Value) -> bool:
+        """The path got to the question whether the fact holds."""
+        return self.took(fact) or self.took(t_not(condition(fact)))
+
+    # --- untrusted memory ----------------------------------------------------------------------------------------
+
+    @property
+    def splits(self) -> list[tuple[str, bool]]:
+        """The outcomes of the walks, as (question, answer)."""
+        return [(str(e[1]), bool(e[2])) for e in self.path.events if e[0] == "split"]
+
+    @property
+    def translations(self) -> int:
+        """How many pointers were followed to a frame."""
+        return sum(1 for question, answer in self.splits if question == "translated" and answer)
+
+    def translated(self, number: int) -> Number:
+        """The frame that the walk number `number` (from 0) led to; arbitrary if there was none."""
+        return unknown(f"translated{number}", 40)
+
+    def word(self, translation: int, address: Number, offset: int) -> Number:
+        """The next fetched word, which must be word `offset` behind a linear address in that frame."""
+        fetches = [e for e in self.path.events if e[0] == "fetch"]
+        if self._next >= len(fetches):
+            return unknown(f"unread.{translation}.{offset}", 64)
+        _, frame, index, word = fetches[self._next]
+        self._next += 1
+        if not (isinstance(frame, Term) and isinstance(index, Term) and isinstance(word, Term)):
+            raise TypeError("a fetch event carries terms")
+        start = number_of(words.cut(word_of(address, 64, "address"), 11, 3))
+        wanted = difference(start, (512 - offset) & 511, 9)
+        self.operands.append(words.same(frame, word_of(self.translated(translation), 40, "frame")))
+        self.operands.append(words.same(index, word_of(wanted, 9, "index")))
+        return number_of(word)
+
+    def last_word(self) -> Number:
+        """The word fetched last."""
+        fetches = [e for e in self.path.events if e[0] == "fetch"]
+        word = fetches[-1][3]
+        if not isinstance(word, Term):
+            raise TypeError("a fetch event carries terms")
+        return number_of(word)
+
+    def handle(self, translation: int, address: Number) -> Number:
+        """The enclave that a pointer to a SECS names: the guest-physical address behind it."""
+        frame = word_of(self.translated(translation), 40, "frame")
+        return number_of(words.join([words.cut(word_of(address, 64, "address"), 11, 0), frame]))
+
+    # --- how it ended --------------------------------------------------------------------------------------------
+
+    @property
+    def code(self) -> MonitorCode | None:
+        """The monitor's code, or None for an event that has none."""
+        result = self.path.result
+        return result.code if isinstance(result, Outcome) else None
+
+    @property
+    def outcome(self) -> Code:
+        """The model's name of the code."""
+        if self.code is None:
+            raise TypeError("this entry has no outcome")
+        return Code[self.code.name]
+
+    @property
+    def pointer(self) -> Pointer:
+        """What became of the pointer whose walk refused the call; READABLE if none did."""
+        ends = {MonitorCode.PAGE_FAULT: Pointer.PAGE_FAULT, MonitorCode.GENERAL_PROTECTION: Pointer.GENERAL_PROTECTION}
+        return ends.get(self.code, Pointer.READABLE) if self.code is not None else Pointer.READABLE
+
+    @property
+    def faulted(self) -> bool:
+        """A walk ended in a page fault."""
+        return ("page_fault", True) in self.splits
+
+
+def _parts(term: Term) -> tuple[Term, ...]:
+    return term.arguments if term.operator == "and" else ()
+
+
+def nonzero_words(path: Path) -> list[Number]:
+    """The witnesses of every `memory_is_zero` of a path."""
+    names = {a.payload for e in path.entries for a in _constants(e.term)}
+    found = sorted(str(getattr(f, "name", "")) for f in names)
+    return [number_of(constant(name, bits(9))) for name in found if name.startswith("nonzero_word")]
+
+
+def _constants(term: Term) -> list[Term]:
+    seen: set[int] = set()
+    found: list[Term] = []
+    stack = [term]
+    while stack:
+        node = stack.pop()
+        if node.serial not in seen:
+            seen.add(node.serial)
+            if node.operator == "apply" and not node.arguments:
+                found.append(node)
+            stack.extend(node.arguments)
+    return found
