@@ -13,32 +13,33 @@ Frames have 40 bits, enclaves 52, pages 36, CPUs 9.  Three components are not in
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Final, Protocol
 
-from impl.machine.registers import (
-    CPL,
-    CR2,
-    CR3,
-    EFER,
-    EVENT,
-    FS_BASE,
-    GENERAL,
-    GS_BASE,
-    IDT_BASE,
-    IDT_LIMIT,
-    NESTED_ROOT,
-    RBP,
-    RFLAGS,
-    RIP,
-    RSP,
-    XCR0,
-)
+from impl.machine.registers import NESTED_ROOT
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import READ_WRITE, FrameClass, Leaf, Life, Mode, PageType
 from model.language.logic import And, Not, Or, Value, eq, ite, ne
 from model.language.terms import Sort
 from model.language.transition import Functions, Keys, State
 from refinement import bits
+from refinement.correspondence import (
+    CALLERS,
+    COMPUTED,
+    DEPTH_BITS,
+    FLAG_BITS,
+    LIVES,
+    MASK32,
+    MODES,
+    RIGHTS_BITS,
+    SIZE_BITS,
+    SLOTS,
+    SWITCHED,
+    TCS_AEP,
+    TCS_CSSA,
+    TYPES,
+    UNTOUCHED,
+)
 from refinement.engine.storage import View
 from refinement.engine.values import Number, condition, merge, word_of
 from refinement.invariants.layout import in_pool, in_range, is_device, is_epc, is_normal
@@ -46,27 +47,6 @@ from refinement.invariants.state import MonitorState
 from refinement.invariants.tables import DEVICES, NORMAL_VM, PAGE_MASK, is_enclave
 from refinement.measurement import Shape
 from refinement.opaque import PageContents, Range, RegisterFile, decoded, difference, selected
-
-COMPUTED: Final = frozenset((*GENERAL, RIP, RFLAGS, FS_BASE, GS_BASE))
-"""Registers that an enclave computes with; the others are the world switch's while one runs."""
-CALLERS: Final = frozenset(range(29)) - {NESTED_ROOT}
-"""Registers of the normal VM.  Which nested table is in use is a function of the mode, by the invariant."""
-SWITCHED: Final = frozenset((RFLAGS, FS_BASE, GS_BASE, CR3, EFER, IDT_BASE, IDT_LIMIT, XCR0, RSP, RBP))
-"""Registers of the normal VM that the monitor keeps in `saved_register` while an enclave runs."""
-UNTOUCHED: Final = frozenset((CPL, CR2, EVENT))
-"""Registers of the normal VM that stay in the CPU while an enclave runs."""
-
-SLOTS: Final = 4
-LIVES: Final = {0: Life.NONE, 1: Life.UNINITIALIZED, 2: Life.INITIALIZED, 3: Life.TRY_DESTROY}
-MODES: Final = {2: Mode.ENTERING, 3: Mode.ENCLAVE}
-TYPES: Final = {0: PageType.SECS, 1: PageType.TCS, 2: PageType.REG, 3: PageType.VA}
-TCS_CSSA: Final = 3  # word of a TCS: bits 31:0 CSSA, 63:32 NSSA
-TCS_AEP: Final = 5
-MASK32: Final = (1 << 32) - 1
-RIGHTS_BITS: Final = 3
-DEPTH_BITS: Final = 32
-FLAG_BITS: Final = 4
-SIZE_BITS: Final = 37
 
 Quantify = Callable[[str, Sort, Callable[[Number], Value]], Value]
 
@@ -137,7 +117,7 @@ class Abstraction:
 
 def _frame_class(a: Abstraction, f: Number) -> Value:
     y = a.monitor.layout
-    classes = {
+    classes: dict[Enum, Value] = {
         FrameClass.EPC: is_epc(y, f),
         FrameClass.MONITOR: in_range(f, y.monitor_first, y.epc_first),
         FrameClass.RESERVED: is_device(y, f),
@@ -253,14 +233,14 @@ def _nested_word(a: Abstraction, e: Number, f: Number) -> Number:
     return a.monitor.leaf[bits.NESTED, e, f & PAGE_MASK]
 
 
-def _translates(a: Abstraction, f: Number) -> Value:
+def _translates(f: Number) -> Value:
     """Four levels translate guest frames of 36 bits."""
     return f <= PAGE_MASK
 
 
 def _nested_rights(a: Abstraction, e: Number, f: Number) -> Value:
     """Where tables are used by contract, leaves of pool frames are those that the clause OWN-TABLES demands."""
-    here = And(is_enclave(e), _translates(a, f))
+    here = And(is_enclave(e), _translates(f))
     rights = bits.nested_rights(a.monitor.form, _nested_word(a, e, f))
     if a.monitor.by_contract:
         own = merge(_guest_table_owner(a, f) == e, READ_WRITE, 0)
@@ -389,7 +369,7 @@ def _normal_word(a: Abstraction, f: Number) -> Number:
 
 
 def _normal_rights(a: Abstraction, f: Number) -> Value:
-    rights = merge(_translates(a, f), bits.nested_rights(a.monitor.form, _normal_word(a, f)), 0)
+    rights = merge(_translates(f), bits.nested_rights(a.monitor.form, _normal_word(a, f)), 0)
     return a.bits(rights, RIGHTS_BITS)
 
 
@@ -398,7 +378,7 @@ def _io_word(a: Abstraction, f: Number) -> Number:
 
 
 def _io_rights(a: Abstraction, f: Number) -> Value:
-    return a.bits(merge(_translates(a, f), _io_word(a, f) & 3, 0), RIGHTS_BITS)
+    return a.bits(merge(_translates(f), _io_word(a, f) & 3, 0), RIGHTS_BITS)
 
 
 _READ: Final[dict[str, Callable[..., Value]]] = {

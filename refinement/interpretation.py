@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from impl.machine.registers import FS_BASE, GENERAL, GS_BASE, RAX, RBP, RBX, RCX, RFLAGS, RIP, RSP, XSTATE_WORDS
@@ -16,7 +17,7 @@ from model.language.logic import And, Not, Value, eq
 from model.language.terms import Term
 from model.language.transition import Functions
 from refinement import measurement
-from refinement.abstraction import CALLERS, COMPUTED, DEPTH_BITS
+from refinement.correspondence import CALLERS, COMPUTED, DEPTH_BITS
 from refinement.engine.values import Number, SymInt, merge, number_of, word_of
 from refinement.opaque import FrameSet, PageContents, Range, RegisterFile, choice_among, difference
 
@@ -222,7 +223,7 @@ def page_at(base: Number, offset: Number) -> Number:
 
 def added(m: object, offset: Number, page_type: Value, rights: Value) -> object:
     """EADD record: byte offset; SECINFO with rights in bits 2:0, type in bits 15:8."""
-    kinds = {PageType.TCS: 1, PageType.REG: 2, PageType.VA: 3, PageType.TRIM: 4}
+    kinds: dict[Enum, int] = {PageType.TCS: 1, PageType.REG: 2, PageType.VA: 3, PageType.TRIM: 4}
     chosen = choice_among(page_type, PageType)
     kind = kinds.get(page_type, 0) if isinstance(page_type, PageType) else chosen.number(kinds)
     return measurement.add(m, offset << 12, (kind << 8) | _number(rights))

@@ -28,7 +28,7 @@ _assume(
 _assume(
     "counting",
     "arithmetic",
-    "A list of distinct frames of an enclave is shorter than 2**36; one of distinct CPUs is no longer than their number.",
+    "A list of distinct frames is shorter than 2**36; a list of distinct CPUs is no longer than their number.",
     "The pigeonhole principle, which the representation invariant, being local to one entry, cannot derive.",
 )
 _assume(

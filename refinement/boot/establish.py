@@ -18,7 +18,21 @@ from model.language.logic import And, Implies, Value
 from model.language.terms import TRUE, Term, number
 from refinement import bits
 from refinement.abstraction import Abstraction
-from refinement.boot.heads import LEVELS_OF_LOOPS, LOOPS, WRITTEN, Progress, begun, clauses, enough, keyless, taken_now, used
+from refinement.boot.heads import (
+    LEVELS_OF_LOOPS,
+    LOOPS,
+    ROOTS,
+    WRITTEN,
+    Progress,
+    begun,
+    clauses,
+    enough,
+    keyless,
+    missing_now,
+    ranges_begun,
+    taken_now,
+    used,
+)
 from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import explore
@@ -45,7 +59,7 @@ WITH_PRODUCTS: Final = "LAYOUT.2"
 PURE: Final = {pure: merged(pure) for pure in (machine_layout.is_normal, machine_layout.is_epc)}
 SIZES: Final = ("POOL",)
 """Claims about sizes."""
-SIZES_OF: Final = ("POOL", MULTIPLIED, "room for the tables", "lemma on sums", "accounts for")
+SIZES_OF: Final = ("POOL", MULTIPLIED, "room for", "lemma on", "accounts for", "more tables than ranges")
 """Premises about sizes, by words in their names."""
 IN_PARTS: Final = ("ENTRY", "OWN-TABLES")
 """Clauses whose parts are claims of their own: together they are too much for one query."""
@@ -86,7 +100,9 @@ def size_claims(setting: Setting) -> Iterator[Claim]:
     taken = [unknown(f"taken.{n}", 1) for n in range(count)]
     with ghost():
         total = sums(setting, (unknown("free", 40), unknown("left", 40)), old, taken, new)
+        room = rooms(setting, unknown("free", 40), old, taken, new)
     yield Claim("T9/boot/sizes/SUMS", (), condition(total), ())
+    yield Claim("T9/boot/sizes/ROOM", (), condition(room), ())
 
 
 def well_formed_parts(setting: Setting) -> list[tuple[str, Term]]:
@@ -107,6 +123,16 @@ def sums(
     return Implies(And(enough_before, accounted, counted), enough(setting.layout, left, new))
 
 
+def rooms(
+    setting: Setting, free: Number, old: Sequence[Number], missing: Sequence[Number], most: Sequence[Number]
+) -> Value:
+    """If no level exceeds its most with the tables that it misses now, the pool has as many frames free."""
+    y = setting.layout
+    below = And(*(m + a <= b for m, a, b in zip(missing, old, most, strict=True)))
+    room = y.pool_first + ROOTS + _total(most) <= y.epc_first
+    return Implies(And(enough(y, free, old), below, room), _total(missing) <= free)
+
+
 def _total(numbers: Sequence[Number]) -> Number:
     total: Number = 0
     for each in numbers:
@@ -116,7 +142,7 @@ def _total(numbers: Sequence[Number]) -> Number:
 
 def _relevant(claim: Claim) -> Claim:
     """Without the premises about sizes where they can not matter; fewer premises prove no more than all of them."""
-    if claim.name.endswith((*SIZES, "conditions", "coverage")):
+    if claim.name.endswith((*SIZES, "conditions", "coverage", "ranges")):
         return claim
     return replace(claim, premises=tuple(p for p in claim.premises if not any(size in p[0] for size in SIZES_OF)))
 
@@ -210,11 +236,28 @@ class _Boot:
         run.assume(condition(first <= i), "a step of the loop")
         run.assume(condition(i < end), "a step of the loop")
         untouched, head = _untouched(run.storage), self._state()
+        self._make_room(loop, head)
         body(i)
         if _untouched(run.storage) != untouched:
             raise EngineError(f"{LOOPS[loop].name} writes more than {WRITTEN}")
         run.goals.extend(self._facts(self._account(loop, head)))
         raise PathEndError
+
+    def _make_room(self, loop: int, head: MonitorState) -> None:
+        """The pool has a frame for each table that this step may need."""
+        progress, y, numbers = _progress(self.setting, loop), self.setting.layout, range(len(LEVELS_OF_LOOPS))
+        with ghost():
+            old = [used(head, progress, n) for n in numbers]
+            own = [LEVELS_OF_LOOPS[n][2] == LOOPS[loop].part for n in numbers]
+            missing = [missing_now(head, progress, n) if own[n] else 0 for n in numbers]
+            most = [ranges_begun(y.memory_end, LEVELS_OF_LOOPS[n][3]) for n in numbers]
+            below = [condition(missing[n] + old[n] <= most[n]) for n in numbers]
+            room = condition(y.pool_first + ROOTS + _total(most) <= y.epc_first)
+            enough_left = rooms(self.setting, head.pool_free[()], old, missing, most)
+        for n in numbers:
+            self.run.require(below[n], f"level {n} has no more tables than ranges", apart=True)
+        self.run.require(room, "POOL has room for all ranges", apart=True)
+        self.run.assume(condition(enough_left), "by the lemma on room")
 
     def _account(self, loop: int, head: MonitorState) -> Progress:
         """The progress after the step, and why the pool still suffices: level by level, then by the lemma on sums."""
@@ -223,7 +266,9 @@ class _Boot:
         now, numbers = self._state(), range(len(LEVELS_OF_LOOPS))
         with ghost():
             old, new = ([used(s, p, n) for n in numbers] for s, p in ((head, before), (now, after)))
-            taken = [taken_now(head, now, before, n) if LEVELS_OF_LOOPS[n][2] == LOOPS[loop].part else 0 for n in numbers]
+            taken = [
+                taken_now(head, now, before, n) if LEVELS_OF_LOOPS[n][2] == LOOPS[loop].part else 0 for n in numbers
+            ]
             free, left = head.pool_free[()], now.pool_free[()]
             accounted = [condition(taken[n] + old[n] <= new[n]) for n in numbers]
             counted = condition(left + _total(taken) == free)

@@ -14,7 +14,7 @@ from impl.machine.registers import EFER, NESTED_ROOT, RFLAGS, XCR0
 from model.language.logic import And, Implies, Not, Or, Value
 from refinement import bits
 from refinement.engine.values import Number, merge
-from refinement.invariants.clause import TABLE_WORD, Clause, Layout, State, at_last_key, at_same_keys
+from refinement.invariants.clause import TABLE_WORD, Clause, Layout, State, at_first_key, at_last_key, at_same_keys
 from refinement.invariants.enclaves import XFRM_LEGACY
 from refinement.invariants.layout import in_pool, in_range, is_device, is_normal, is_reserved_memory
 from refinement.invariants.pages import ALL_RIGHTS, READ_WRITE
@@ -35,8 +35,9 @@ FLAGS_ALWAYS: Final = 2  # bit 1 of RFLAGS
 
 @dataclass(frozen=True)
 class Progress:
-    """How far each loop has come: ends, exclusive, of the frames with an EPCM entry, of the pages that the normal VM's
-    and the devices' tables map, and of the CPUs that run.
+    """How far each loop has come, as exclusive ends.
+
+    epcm: frames with an EPCM entry.  normal, devices: pages in the tables of each.  cpus: CPUs that run.
     """
 
     epcm: Number
@@ -116,6 +117,18 @@ def used(s: MonitorState, progress: Progress, number: int) -> Number:
     last = difference(page, 1, 41) >> (9 * level)
     present = s.table_at[kind, owner, level, last & PREFIX_MASK] != 0
     return merge(page == 0, 0, last + merge(present, 1, 0))
+
+
+def missing_now(s: MonitorState, progress: Progress, number: int) -> Number:
+    """1 if the level has no table for the present page."""
+    kind, owner, part, level = LEVELS_OF_LOOPS[number]
+    page: Number = getattr(progress, part)
+    return merge(s.table_at[kind, owner, level, (page >> (9 * level)) & PREFIX_MASK] == 0, 1, 0)
+
+
+def ranges_begun(page: Number, level: int) -> Number:
+    """How many ranges of tables of this level have a page below `page`."""
+    return (page + ((1 << (9 * level)) - 1)) >> (9 * level)
 
 
 def taken_now(before: MonitorState, after: MonitorState, progress: Progress, number: int) -> Number:
@@ -203,11 +216,6 @@ def _outside_pool(s: State, f: Number, i: Number) -> Value:
     return Or(in_pool(s.layout, f), s.memory[f, i] == 0)
 
 
-def _leaf_table(s: State, f: Number, i: Number) -> Sequence[tuple[Number, ...]]:
-    del i
-    return [(f,)]
-
-
 _ABOUT_TABLES: Final = (
     Clause(
         "BOOT-DIRECTORY",
@@ -221,9 +229,7 @@ _ABOUT_TABLES: Final = (
         "Pool frames are theirs or free.",
         {"f": 40},
         _owners,
-        {"pool_owner": at_same_keys, "memory": _leaf_table},
+        {"pool_owner": at_same_keys, "memory": at_first_key},
     ),
-    Clause(
-        "ZERO", "Memory outside the pool is still 0.", {"f": 40, "i": 9}, _outside_pool, {"memory": at_same_keys}
-    ),
+    Clause("ZERO", "Memory outside the pool is still 0.", {"f": 40, "i": 9}, _outside_pool, {"memory": at_same_keys}),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -71,7 +71,7 @@ def _step(reading: Reading, action: str, arguments: Mapping[str, Value], hints: 
     return Step(action, common | dict(arguments), reading.outcome, deliver=answer(reading), hints=given)
 
 
-def by_handle(action: str) -> object:
+def by_handle(action: str) -> Callable[[Reading], Step]:
     """PrepareDestroy and FinishDestroy: RDI points to the SECS."""
 
     def step(reading: Reading) -> Step:
@@ -209,7 +209,7 @@ def remove_page(reading: Reading) -> Step:
     e = reading.handle(1, secs)
     removed = reading.path.post.nodes["epcm"] is not reading.path.pre.nodes["epcm"]
     index = ((results >> 3) & 511) + unknown("step0", 10)
-    step = Step(
+    return Step(
         "remove_page_at_destroy",
         {
             "c": reading.cpu,
@@ -221,10 +221,9 @@ def remove_page(reading: Reading) -> Step:
         Code.OK if removed else Code.EINVAL,
         stores=((reading.translated(3), index, 0 if removed else NOT_REMOVED),),
     )
-    return step
 
 
-def enter_check(resuming: bool) -> object:
+def enter_check(resuming: bool) -> Callable[[Reading], Step]:
     """EENTER and ERESUME: RBX holds the linear address of the TCS; an unaligned one is no page's address."""
 
     def step(reading: Reading) -> Step:

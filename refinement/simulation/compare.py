@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Cpu, Device, Enclave, Frame, Page
 from model.hyperenclave.vocabulary import Range as RangeSort
-from model.language.logic import And, Implies, Or, Value, eq, ite
+from model.language.logic import And, Implies, Or, Value, as_term, eq, ite
 from model.language.terms import Sort, Term
 from model.language.transition import Keys, Transition
 from refinement import bits
@@ -89,11 +89,7 @@ def _shared_page(after: Abstraction, expected: Expected) -> Term:
 
     def page_for(e: Number, f: Number) -> Number:
         value = expected.read("shared_page", (e, f))
-        return (
-            number_of(condition(value) if isinstance(value, Term) else value.__term__())
-            if hasattr(value, "__term__")
-            else value
-        )  # type: ignore[union-attr, return-value]
+        return value if isinstance(value, int) else number_of(as_term(value))
 
     e, v, f = (
         unknown("any.Enclave0", WIDTHS[Enclave]),

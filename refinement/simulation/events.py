@@ -15,7 +15,7 @@ from refinement.invariants.layout import in_range
 from refinement.simulation import delivery
 from refinement.simulation.calls import tables
 from refinement.simulation.reading import Reading
-from refinement.simulation.step import STANDS_STILL, Step
+from refinement.simulation.step import STANDS_STILL, Deliver, Step
 
 INSIDE: Final = 3
 NORMAL: Final = 1
@@ -147,7 +147,7 @@ def _outside(reading: Reading, access: int, registered: object, basic: int) -> N
     return merge(registered, basic, PRESENT | USER) if access == bits.EXECUTE else PRESENT | USER
 
 
-def _shown(reading: Reading, vector: int, error: Number) -> Callable[..., object]:
+def _shown(reading: Reading, vector: int, error: Number) -> Deliver:
     page = reading.setting.focus
     if vector == PF:
         return lambda r: delivery.with_event(r, delivery.injected(PF, error), page << 12)

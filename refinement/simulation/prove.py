@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import model.hyperenclave.actions  # noqa: F401 (declares the actions)
-from model.hyperenclave.state import HYPERENCLAVE
+from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Code
 from model.language.logic import Not
 from model.language.symbolic import same_keys

@@ -117,7 +117,7 @@ def guest_walk(machine: SymbolicMachine, owner: Number, page: Number) -> mmu.Wal
     result = leaf_walk(machine, bits.NESTED, owner, bits.frame_of(leaf))
     if result.kind is not mmu.Kind.TRANSLATED:
         return result
-    return mmu.Walk(mmu.Kind.TRANSLATED, result.frame, rights & result.rights)
+    return mmu.Walk(mmu.Kind.TRANSLATED, result.frame, rights & result.rights)  # type: ignore[arg-type]  # as above
 
 
 def for_user_code(s: MonitorState, owner: Number, page: Number) -> object:
@@ -129,7 +129,9 @@ def for_user_code(s: MonitorState, owner: Number, page: Number) -> object:
 def require_roots(machine: SymbolicMachine, cpu: Number, owner: Number, page: Number) -> None:
     """The CPU walks the tables of this enclave, whose leaves are for user code."""
     s, run = state_of(machine), machine.run
-    run.require(condition(machine.storage.register[cpu, CR3] == s.root[bits.GUEST, owner] << 12), "walk: the guest root")
+    run.require(
+        condition(machine.storage.register[cpu, CR3] == s.root[bits.GUEST, owner] << 12), "walk: the guest root"
+    )
     nested = machine.storage.register[cpu, NESTED_ROOT] == s.root[bits.NESTED, owner] << 12
     run.require(condition(nested), "walk: the nested root")
     both = And(Not(s.root[bits.GUEST, owner] == 0), Not(s.root[bits.NESTED, owner] == 0), is_enclave(owner))
@@ -150,7 +152,9 @@ def guest_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
         if sum(event[0] == "nested" for event in machine.run.events) == LEVELS:
             return leaf_walk(machine, bits.NESTED, OWNER, frame)
         machine.run.event("nested", frame)
-        own = And(before.pool_owner[frame] == OWNER, before.table_kind[frame] == bits.GUEST, in_pool(before.layout, frame))
+        own = And(
+            before.pool_owner[frame] == OWNER, before.table_kind[frame] == bits.GUEST, in_pool(before.layout, frame)
+        )
         machine.run.require(condition(own), "a table of the enclave's guest table")
         mapped = bits.nested_leaf(before.form, before.leaf[bits.NESTED, OWNER, frame & PAGE_MASK], frame, READ_WRITE)
         machine.run.require(condition(And(frame >> 36 == 0, mapped)), "which the nested table maps")
