@@ -7,11 +7,12 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env prove test lock clean
+.PHONY: help env prove test weakenings lock clean
 
 help:
 	@echo 'make prove   check every theorem, refinement and trace (ringfence check)'
 	@echo 'make test    lint, type check and run all tests; includes a fresh check'
+	@echo 'make weakenings   the scheduled job: every weakening is caught by the theorem that should'
 	@echo 'make env     only build .venv/'
 	@echo 'make lock    write requirements.lock anew from pyproject.toml (needs the network)'
 	@echo 'make clean   remove everything that these commands made'
@@ -33,7 +34,10 @@ test: env
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format -q --check .
 	@$(BIN)/pyright --warnings
-	@$(BIN)/pytest
+	@$(BIN)/pytest -m 'not scheduled'
+
+weakenings: env
+	@$(BIN)/pytest -m scheduled tests/weakenings
 
 lock:
 	@$(PYTHON) -m venv .lock-venv

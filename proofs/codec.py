@@ -78,7 +78,7 @@ def unit_from(value: Json) -> Unit:
     make = call_from(loaded["make"])
     if make is None:
         raise ValueError("a unit without a function that makes it")
-    for name in ("theorems", "observers", "ignores"):
+    for name in ("theorems", "observers", "ignores", "yields"):
         loaded[name] = tuple(loaded[name])
     loaded["make"] = make
     return Unit(**loaded)

@@ -71,7 +71,7 @@ class HardwareStep:
     """What hardware does: in which mode of the CPU, by which code, and the step of the model for each path."""
 
     name: str
-    mode: int
+    mode: int | None  # None: any, also when no CPU runs the normal VM
     code: Callable[[SymbolicMachine, Number], object]
     step: Callable[[Reading], Step]
     rounds: int = 1
@@ -167,14 +167,14 @@ def _dma(action: str) -> Callable[[Reading], Step]:
 OPERATIONS: Final = (
     HardwareStep("enclave_fill", INSIDE, _fill, _filled, rounds=2),
     HardwareStep("normal_fill", NORMAL, _fill, _normally_filled),
-    HardwareStep("evict", NORMAL, _evict, lambda r: Step("evict", {"c": r.cpu, "v": r.setting.focus})),
+    HardwareStep("evict", None, _evict, lambda r: Step("evict", {"c": r.cpu, "v": r.setting.focus})),
     HardwareStep("enclave_load", INSIDE, _read(mmu.load), _enclave_access(Operation.LOAD)),
     HardwareStep("enclave_fetch", INSIDE, _read(mmu.fetch), _enclave_access(Operation.FETCH)),
     HardwareStep("enclave_store", INSIDE, _store, _enclave_access(Operation.STORE), rounds=2),
     HardwareStep("normal_load", NORMAL, _read(mmu.load), _normal_access("normal_load")),
     HardwareStep("normal_store", NORMAL, _store, _normal_access("normal_store")),
-    HardwareStep("dma_load", NORMAL, _dma_load, _dma("device_read")),
-    HardwareStep("dma_store", NORMAL, _dma_store, _dma("device_write")),
+    HardwareStep("dma_load", None, _dma_load, _dma("device_read")),
+    HardwareStep("dma_store", None, _dma_store, _dma("device_write")),
 )
 
 
@@ -185,7 +185,9 @@ def claims(name: str, form: NestedFormat, drop: frozenset[str] = frozenset()) ->
 
     def code(machine: SymbolicMachine) -> object:
         machine.storage.guard = None
-        machine.run.assume(condition(machine.storage.cpu_mode[setting.cpu] == operation.mode), "what the CPU runs")
+        if operation.mode is not None:
+            mode = machine.storage.cpu_mode[setting.cpu]
+            machine.run.assume(condition(mode == operation.mode), "what the CPU runs")
         return operation.code(machine, setting.cpu)
 
     with substituted(_contracts(operation)):

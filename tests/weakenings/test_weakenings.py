@@ -22,9 +22,9 @@ BY_REFINEMENT = "T9"
 
 
 def cases(table: str) -> list[Any]:
-    """The quick rows as they are, the others marked slow."""
+    """The quick rows as they are, the others only in the scheduled job."""
     rows = EXPECTATIONS[table]
-    marks = {True: (), False: (pytest.mark.slow,)}
+    marks = {True: (), False: (pytest.mark.scheduled,)}
     return [pytest.param(row, id=row["slug"], marks=marks[row.get("quick", False)]) for row in rows]
 
 
