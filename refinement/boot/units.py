@@ -1,7 +1,7 @@
 """The beginning of T9 as units of work: boot, the walk of untrusted tables, and axioms about open functions.
 
-Identifiers are ``T9/boot/<part>/path-k/<what>`` (``T9/boot@npt/...`` for NPT), ``T9/contract/<walk>/path-k/<what>``,
-``T9/interpretation/<axiom>``, and ``replay/boot``.
+Boot is tested on many machines (``replay/boot``), not proved; ``T9/contract/<walk>/path-k/<what>`` and
+``T9/interpretation/<axiom>`` are proved.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from proofs.obligation import OBLIGATION, Call, Finding, Json, Obligation, Unit
-from refinement.bits import NestedFormat
 
 RLIMIT: Final = 60_000_000
-PARTS: Final = ("epcm", "normal-vm", "devices", "cpus", "done", "sizes")
 TARGET: Final = "refinement.boot.units"
 SCOPE: Final[dict[str, Json]] = {
     "frames": "any number up to 2**36",
@@ -24,23 +22,12 @@ SCOPE: Final[dict[str, Json]] = {
 
 
 def units() -> list[Unit]:
-    """Boot by test, boot by proof, the walk, the axioms."""
-    parts = [
-        Unit(f"T9 boot {part}{_suffix(form)}", ("T9",), Call(f"{TARGET}:part", {"name": part, "form": form.name}))
-        for form in NestedFormat
-        for part in PARTS
-        if form is NestedFormat.EPT or part in FORM_DEPENDENT
-    ]
+    """Boot by test, the walk, the axioms."""
     return [
         Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested")),
-        *parts,
         Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks")),
         Unit("T9 interpretation", ("T9",), Call(f"{TARGET}:axioms")),
     ]
-
-
-FORM_DEPENDENT: Final = ("normal-vm", "done")
-"""Parts whose facts about nested leaves depend on their format by more than a name."""
 
 
 def tested() -> Iterator[Finding]:
@@ -50,36 +37,23 @@ def tested() -> Iterator[Finding]:
     yield from findings()
 
 
-def part(name: str, form: str) -> Iterator[Obligation]:
-    """The obligations of one part of boot."""
-    from refinement.boot.establish import part_claims
-
-    nested = NestedFormat[form]
-    words = f"boot ({name}) establishes what the monitor relies on"
-    yield from _obligations(part_claims(name, nested), "T9/boot", _suffix(nested), words)
-
-
 def walks() -> Iterator[Obligation]:
     """The obligations of the walk of the normal VM's tables, and of what is built on it."""
     from refinement.boot.walk import ACCESSES, access_claims
 
     words = "the real walk of untrusted tables does what its callers are told"
     for access in ACCESSES:
-        yield from _obligations(access_claims(access), "T9/contract", "", words)
+        yield from _obligations(access_claims(access), "T9/contract", words)
 
 
 def axioms() -> Iterator[Obligation]:
     """The obligations of the axioms about open functions."""
     from refinement.boot.axioms import axiom_claims
 
-    yield from _obligations(axiom_claims(), "T9/interpretation", "", "the interpretation satisfies the axiom")
+    yield from _obligations(axiom_claims(), "T9/interpretation", "the interpretation satisfies the axiom")
 
 
-def _suffix(form: NestedFormat) -> str:
-    return "" if form is NestedFormat.EPT else f"@{form.name.lower()}"
-
-
-def _obligations(claims: Iterable[object], head: str, suffix: str, words: str) -> Iterator[Obligation]:
+def _obligations(claims: Iterable[object], head: str, words: str) -> Iterator[Obligation]:
     from refinement.engine.obligations import Claim
 
     for claim in claims:
@@ -87,7 +61,7 @@ def _obligations(claims: Iterable[object], head: str, suffix: str, words: str) -
             raise TypeError(f"{claim!r} is no claim")
         what = claim.name.removeprefix(f"{head}/")
         yield Obligation(
-            id=f"{head}{suffix}/{what}",
+            id=f"{head}/{what}",
             kind=OBLIGATION,
             theorem="T9",
             action="",

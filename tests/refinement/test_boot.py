@@ -8,17 +8,12 @@ import pytest
 import z3
 
 from impl.machine.layout import Configuration, Layout
-from impl.machine.primitives import Machine, NestedFormat
-from impl.machine.registers import NESTED_ROOT
-from impl.monitor import boot as monitor_boot
+from impl.machine.primitives import NestedFormat
 from impl.monitor import guest_memory
-from refinement import bits
 from refinement.boot import replay
 from refinement.boot.axioms import axiom_claims
-from refinement.boot.establish import part_claims
 from refinement.boot.units import units
 from refinement.boot.walk import ACCESSES, access_claims
-from refinement.contracts.substitution import substituted
 from refinement.engine.obligations import Claim
 
 RLIMIT = 20_000_000
@@ -55,25 +50,6 @@ def test_damage_after_boot_is_noticed() -> None:
 
 def test_configurations_are_the_same_each_time() -> None:
     assert list(replay.configurations()) == list(replay.configurations())
-
-
-@pytest.mark.parametrize("part", ["epcm", "cpus"])
-def test_a_loop_of_boot_is_proved(part: str) -> None:
-    assert unproved(part_claims(part, bits.NestedFormat.EPT)) == []
-
-
-def careless_start(machine: Machine, cpu: int, nested_root: int) -> None:
-    """Starts a CPU without its nested table."""
-    START(machine, cpu, nested_root)
-    machine.storage.register[cpu, NESTED_ROOT] = 0
-
-
-START = getattr(monitor_boot, "_start")  # noqa: B009 (replaced by name below)
-
-
-def test_a_cpu_without_its_nested_table_is_noticed() -> None:
-    with substituted({START: careless_start}):
-        assert any("REGISTER" in name for name in unproved(part_claims("cpus", bits.NestedFormat.EPT)))
 
 
 @pytest.mark.parametrize("name", ["translate/write-user", "translate_normal/read-supervisor", "locate/33"])
