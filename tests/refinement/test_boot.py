@@ -16,7 +16,7 @@ from refinement.boot.units import units
 from refinement.boot.walk import ACCESSES, access_claims
 from refinement.engine.obligations import Claim
 
-RLIMIT = 20_000_000
+RLIMIT = 60_000_000
 SMALL = Configuration(
     memory_frames=96, reserved_first=32, pool_frames=12, epc_frames=4, device_first=90, device_end=96, cpus=2
 )

@@ -16,7 +16,7 @@ from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.obligations import Claim
 
-RLIMIT = 20_000_000
+RLIMIT = 60_000_000
 
 
 def unproved(claims: Iterable[Claim], at_most: int = 1000) -> list[str]:

@@ -19,7 +19,7 @@ from refinement.hardware import normal_walk
 from refinement.hardware import units as hardware_units
 from refinement.simulation import hardware, walks
 
-RLIMIT = 20_000_000
+RLIMIT = 60_000_000
 
 
 def unproved(claims: Iterable[Claim]) -> Iterator[tuple[str, z3.CheckSatResult]]:
