@@ -53,7 +53,7 @@ def calls_per_second() -> dict[str, float]:
 
 
 def edited(file: Path, ledger: str, *arguments: str) -> Run:
-    """The command after a change of one comment in one file, which is then put back."""
+    """The command after a change of the effect of one action, which is then put back."""
     text = file.read_text(encoding="utf-8")
     changed = text.replace("\n    s.life[e] = Life.INITIALIZED", "\n    s.life[e] = Life.TRY_DESTROY", 1)
     if changed == text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import product
 
 import z3
@@ -76,9 +77,11 @@ class Model:
         return raw
 
     def _encode(self, sort: Sort, value: Value) -> int:
-        if sort.kind == "enum":
-            return list(self.specification.enumerations[sort.name]).index(value)  # type: ignore[arg-type]
-        return int(value)  # type: ignore[call-overload]
+        if isinstance(value, Enum):
+            return list(self.specification.enumerations[sort.name]).index(value)
+        if isinstance(value, int):
+            return int(value)
+        raise TypeError(f"{value!r} has no number in a finite scope")
 
     def listing(self, runs: Sequence[str]) -> dict[str, str]:
         """The cells that are not at their default, one line for each component, `a | b` where two runs differ."""

