@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Final, Literal
 
@@ -155,7 +156,8 @@ class Unit:
     `observers`, where "" and () mean any.
     make: the function that yields `Obligation` and `Finding` objects, always the same ones from the same sources.
     ignores: files that cannot change what is made, as glob patterns from the root; everything else counts.
-    yields: glob patterns of the ids of what it makes, so that one id need not run every unit; () means any.
+    yields: glob patterns of the ids of what it makes, so that one id need not run every unit; making anything else is
+    an error of ours; () means any.
     """
 
     id: str
@@ -165,3 +167,7 @@ class Unit:
     observers: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     yields: tuple[str, ...] = ()
+
+    def may_make(self, identifier: str) -> bool:
+        """Something of this name may be among what the unit makes."""
+        return not self.yields or any(fnmatchcase(identifier, pattern) for pattern in self.yields)

@@ -41,10 +41,14 @@ def units() -> list[Unit]:
     """Kept traces first, then those of the repository, then one unit for each seed."""
     target = "refinement.replay_units"
     return [
-        Unit("replay/kept", (THEOREM,), Call(f"{target}:kept")),
-        Unit("replay/saved", (THEOREM,), Call(f"{target}:saved")),
-        *(Unit(f"replay/seed-{n}", (THEOREM,), Call(f"{target}:generated", {"seed": n})) for n in SEEDS),
+        _unit("replay/kept", Call(f"{target}:kept"), "replay/kept", "replay/kept/*"),
+        _unit("replay/saved", Call(f"{target}:saved"), "replay/saved/*", "replay/coverage"),
+        *(_unit(f"replay/seed-{n}", Call(f"{target}:generated", {"seed": n}), f"replay/seed-{n}") for n in SEEDS),
     ]
+
+
+def _unit(name: str, call: Call, *yields: str) -> Unit:
+    return Unit(name, (THEOREM,), call, yields=yields)
 
 
 def file_findings(path: str) -> list[Finding]:

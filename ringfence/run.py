@@ -24,7 +24,7 @@ from proofs.obligation import Answer, Explanation, Finding, Header, Json, Unit
 from proofs.results import Result, Verdict, of_answer, of_finding
 from proofs.scheduler import Pool, QuestionError
 from ringfence.errors import InputError, InternalError, unknown
-from ringfence.selection import Selection, home_of
+from ringfence.selection import Selection
 from ringfence.sources import Sources
 from ringfence.waivers import Waiver, waived
 
@@ -106,13 +106,10 @@ class Run:
 
     def locate(self, identifiers: Sequence[str], units: Sequence[Unit]) -> list[Unit]:
         """The units that make these rows; a name that no unit makes is an `InputError`.  Nothing is solved."""
-        likely = [unit for unit in units if any(unit in home_of(name, units) for name in identifiers)]
-        self._list(likely)
-        if not set(identifiers) <= set(self.items):
-            self._list([unit for unit in units if unit not in likely])
+        self._list([unit for unit in units if any(unit.may_make(name) for name in identifiers)])
         for name in identifiers:
             if name not in self.items:
-                raise unknown("obligation", name, self.items)
+                raise unknown("obligation", name, self.items or {p for unit in units for p in unit.yields})
         homes = {self.items[name][0].id for name in identifiers}
         return [unit for unit in units if unit.id in homes]
 
@@ -181,6 +178,8 @@ class Run:
         owner, _ = self.items.setdefault(item.id, (unit, item))
         if owner.id != unit.id:
             raise InternalError(f"Two units, {owner.id} and {unit.id}, make something called {item.id}.")
+        if not unit.may_make(item.id):
+            raise InternalError(f"Unit {unit.id} makes {item.id}, which it does not announce.")
 
     def _wanted(self, item: Item) -> bool:
         return self._solving and self.selection.selects(item)

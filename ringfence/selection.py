@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from proofs.obligation import Finding, Header, Unit
 
@@ -29,7 +27,7 @@ class Selection:
             (not self.theorems or bool(set(self.theorems) & set(unit.theorems)))
             and (not self.actions or not unit.action or unit.action in self.actions)
             and (not self.observers or not unit.observers or bool(set(self.observers) & set(unit.observers)))
-            and (not self.ids or not unit.yields or any(fnmatchcase(i, p) for i in self.ids for p in unit.yields))
+            and (not self.ids or any(unit.may_make(name) for name in self.ids))
         )
 
     def selects(self, row: Header | Finding) -> bool:
@@ -40,9 +38,3 @@ class Selection:
             and (not self.observers or row.observer in self.observers)
             and (not self.ids or row.id in self.ids)
         )
-
-
-def home_of(identifier: str, units: Sequence[Unit]) -> list[Unit]:
-    """The units that most likely make this obligation: its theorem stands first in its name, its action somewhere."""
-    parts = identifier.split("/")
-    return [u for u in units if parts[0] in u.theorems and (not u.action or u.action in parts)]

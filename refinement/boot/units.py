@@ -13,6 +13,7 @@ from proofs.obligation import OBLIGATION, Call, Finding, Json, Obligation, Unit
 
 RLIMIT: Final = 60_000_000
 TARGET: Final = "refinement.boot.units"
+WALKS: Final = ("T9/contract/translate*", "T9/contract/fetch_words/*", "T9/contract/locate*")
 SCOPE: Final[dict[str, Json]] = {
     "frames": "any number up to 2**36",
     "layout": "any valid layout",
@@ -24,9 +25,9 @@ SCOPE: Final[dict[str, Json]] = {
 def units() -> list[Unit]:
     """Boot by test, the walk, the axioms."""
     return [
-        Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested")),
-        Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks")),
-        Unit("T9 interpretation", ("T9",), Call(f"{TARGET}:axioms")),
+        Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested"), yields=("replay/boot",)),
+        Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks"), yields=WALKS),
+        Unit("T9 interpretation", ("T9",), Call(f"{TARGET}:axioms"), yields=("T9/interpretation/*",)),
     ]
 
 

@@ -59,6 +59,19 @@ def test_showing_something_of_a_unit_that_fails_is_an_internal_error(bench: Benc
     assert said.err.count("\n") == 1
 
 
+def test_an_id_that_no_unit_announces_is_refused_before_anything_is_made(bench: Bench) -> None:
+    said = bench("show T1/other/0", "announced_units")
+    assert said.code == 3
+    assert "no obligation 'T1/other/0'; known are T?/add/*, T?/drop/*." in said.err
+    assert not [line for line in bench.log() if "make" in line]
+
+
+def test_a_unit_that_makes_what_it_does_not_announce_is_an_internal_error(bench: Bench) -> None:
+    said = bench("prove", "lying_units")
+    assert said.code == 4
+    assert "which it does not announce" in said.err
+
+
 def test_fresh_ignores_what_is_known(bench: Bench) -> None:
     bench("prove")
     bench.log()

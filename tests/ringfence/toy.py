@@ -54,6 +54,16 @@ def good_units() -> list[Unit]:
     return [toy_unit("add", "good", action="add"), toy_unit("drop", "good", action="drop", number=3)]
 
 
+def announced_units() -> list[Unit]:
+    """Each unit says which ids it makes."""
+    return [replace(unit, yields=(f"T?/{unit.id}/*",)) for unit in good_units()]
+
+
+def lying_units() -> list[Unit]:
+    """The unit makes what it does not announce."""
+    return [replace(unit, yields=("T1/*",)) for unit in good_units()]
+
+
 def focused_units() -> list[Unit]:
     """Each unit depends on every file but that of the other."""
     pairs = (("add", "drop"), ("drop", "add"))
