@@ -29,15 +29,16 @@ def units() -> list[Unit]:
     """Everything of T9, the entries with the most paths first."""
     from refinement.contracts.handlers import ENTRIES
 
-    found = [_unit(f"{e.name}{_suffix(form)}", "entry", name=e.name, form=form.name) for form in FORMS for e in ENTRIES]
-    found += [_unit(f"contract {name}", "contract", name=name) for name in contract_names()]
+    found = [_entry(e.name, form) for form in FORMS for e in ENTRIES]
+    found += [_contract(name) for name in contract_names()]
     found += [_hardware(name, form) for form in FORMS for name in hardware_names()]
     return found
 
 
 def _hardware(name: str, form: NestedFormat) -> Unit:
     call = Call("refinement.units:hardware", {"name": name, "form": form.name})
-    return Unit(f"T9h {name}{_suffix(form)}", ("T9h",), call, action=_action(name))
+    place = f"{name}{suffix(form)}"
+    return Unit(f"T9h {place}", ("T9h",), call, action=_action(name), yields=(f"T9h/{place}/*",))
 
 
 def hardware_names() -> list[str]:
@@ -65,11 +66,20 @@ def hardware(name: str, form: str) -> Iterator[Obligation]:
 WALKS: Final = ("nested_walk", "io_walk", "guest_walk")
 
 
-def _unit(words: str, target: str, **arguments: Json) -> Unit:
-    return Unit(f"T9 {words}", ("T9",), Call(f"refinement.units:{target}", arguments), action=_action(words))
+def _entry(name: str, form: NestedFormat) -> Unit:
+    place = f"{name}{suffix(form)}"
+    call = Call("refinement.units:entry", {"name": name, "form": form.name})
+    return Unit(f"T9 {place}", ("T9",), call, action=_action(name), yields=(f"T9/{place}/*",))
 
 
-def _suffix(form: NestedFormat) -> str:
+def _contract(name: str) -> Unit:
+    call = Call("refinement.units:contract", {"name": name})
+    yields = tuple(f"T9/contract{suffix(form)}/{name}/*" for form in FORMS)
+    return Unit(f"T9 contract {name}", ("T9",), call, yields=yields)
+
+
+def suffix(form: NestedFormat) -> str:
+    """What follows the name of an entry in identifiers."""
     return "" if form is NestedFormat.EPT else f"@{form.name.lower()}"
 
 
@@ -146,7 +156,7 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
         if not isinstance(claim, Claim):
             raise TypeError(f"{claim!r} is no claim")
         head, what = f"{'/'.join(claim.name.split('/')[:2])}", claim.name.split("/", 2)[2]
-        identifier = f"{head}{_suffix(form)}/{what}"
+        identifier = f"{head}{suffix(form)}/{what}"
         if identifier in seen:
             raise ValueError(f"{identifier} is made twice")
         seen.add(identifier)
