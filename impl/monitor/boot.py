@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from impl.machine.fields import DEVICES, NORMAL_VM
 from impl.machine.layout import is_epc, is_normal, tables_of_level
 from impl.machine.primitives import Machine
@@ -28,18 +26,17 @@ def boot(machine: Machine) -> None:
     s, layout = machine.storage, machine.layout
     nested_root = tables.create_root(machine, NESTED, NORMAL_VM)
     s.io_root[()] = tables.create_root(machine, IO, DEVICES)
-    for level in (3, 2, 1):
-        add_tables = partial(_add_tables, machine, level)
-        machine.each(f"boot: tables of level {level}", 0, tables_of_level(layout, level), add_tables)
-    machine.each("boot: frames", 0, layout.memory_end, partial(_map_frame, machine))
-    machine.each("boot: EPCM", layout.epc_first, layout.epc_end, partial(_empty_entry, machine))
-    machine.each("boot: CPUs", 0, layout.cpus, partial(_start, machine, nested_root))
+    machine.each("boot: tables of level 3", 0, tables_of_level(layout, 3), lambda i: _add_tables(machine, 3, i))
+    machine.each("boot: tables of level 2", 0, tables_of_level(layout, 2), lambda i: _add_tables(machine, 2, i))
+    machine.each("boot: tables of level 1", 0, tables_of_level(layout, 1), lambda i: _add_tables(machine, 1, i))
+    machine.each("boot: frames", 0, layout.memory_end, lambda frame: _map_frame(machine, frame))
+    machine.each("boot: EPCM", layout.epc_first, layout.epc_end, lambda frame: _empty_entry(machine, frame))
+    machine.each("boot: CPUs", 0, layout.cpus, lambda cpu: _start(machine, cpu, nested_root))
 
 
 def _add_tables(machine: Machine, level: int, prefix: int) -> None:
-    table_at = machine.storage.table_at
     for kind, owner in ((NESTED, NORMAL_VM), (IO, DEVICES)):
-        parent = table_at[kind, owner, level + 1, prefix >> 9]
+        parent = machine.storage.table_at[kind, owner, level + 1, prefix >> 9]
         tables.add_table(machine, kind, owner, level, prefix, parent)
 
 
@@ -66,7 +63,7 @@ def _empty_entry(machine: Machine, frame: int) -> None:
     machine.storage.epcm[frame, 0] = EMPTY
 
 
-def _start(machine: Machine, nested_root: int, cpu: int) -> None:
+def _start(machine: Machine, cpu: int, nested_root: int) -> None:
     s = machine.storage
     s.cpu_mode[cpu] = NORMAL
     s.register[cpu, NESTED_ROOT] = nested_root << 12

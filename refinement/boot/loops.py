@@ -14,7 +14,7 @@ from refinement import bits
 from refinement.contracts.induction import Induction, Invariant
 from refinement.engine.values import Number, merge
 from refinement.invariants.clause import Clause, Layout, State, at_first_key, at_same_keys
-from refinement.invariants.layout import in_pool, in_range, is_reserved_memory
+from refinement.invariants.layout import in_range, is_epc
 from refinement.invariants.pages import io_leaf, normal_leaf
 from refinement.invariants.processors import NESTED_ROOT, NORMAL
 from refinement.invariants.rules import CLAUSES
@@ -25,7 +25,6 @@ TREES: Final = ((bits.NESTED, NORMAL_VM), (bits.IO, DEVICES))
 LEVELS: Final = (3, 2, 1)
 TABLE_RECORDS: Final = ("pool_owner", "pool_free", "table_kind", "table_level", "table_prefix", "table_at")
 _BY_NAME: Final = {clause.name: clause for clause in CLAUSES}
-STRUCTURE: Final = tuple(_BY_NAME[name] for name in ("TABLE", "DIRECTORY", "ENTRY"))
 
 
 def _counts(layout: Layout, level: int, i: Number) -> dict[int, Number]:
@@ -38,11 +37,10 @@ def _all(layout: Layout, level: int) -> Number:
     return tables_of_level(layout, level)  # type: ignore[arg-type]  # symbolic
 
 
-def _present(s: State, counts: dict[int, Number], place: tuple[Number, Number, Number, Number]) -> object:
-    kind, owner, level, prefix = place
+def _present(s: State, counts: dict[int, Number], kind: Number, owner: Number, level: Number, prefix: Number) -> object:
     tree = Or(*(And(kind == k, owner == o) for k, o in TREES))
     made = And(tree, Or(*(And(level == x, prefix < n) for x, n in counts.items())))
-    there = s.table_at[place] != 0
+    there = s.table_at[kind, owner, level, prefix] != 0
     return And(Implies(made, there), Implies(there, made))
 
 
@@ -56,8 +54,8 @@ def _roots_stay(s: State, before: State) -> object:
     return And(*(s.root[kind, owner] == before.root[kind, owner] for kind, owner in TREES))
 
 
-def _outside_pool(s: State, f: Number, i: Number) -> object:
-    return Implies(And(is_reserved_memory(s.layout, f), Not(in_pool(s.layout, f))), s.memory[f, i] == 0)
+def _zeros(s: State, f: Number, i: Number) -> object:
+    return Implies(Or(is_epc(s.layout, f), f == s.layout.zero_frame), s.memory[f, i] == 0)
 
 
 def _leaf_word(s: State, frames: Number, f: Number, i: Number) -> object:
@@ -76,10 +74,10 @@ def _words(frames: Number) -> tuple[Clause, ...]:
     return (
         _BY_NAME["ENTRY"],
         Clause(
-            "OUTSIDE-POOL",
-            "Reserved memory outside the pool holds zeros.",
+            "ZEROS",
+            "EPC pages and the frame of zeros hold zeros.",
             {"f": 40, "i": 9},
-            _outside_pool,
+            _zeros,
             {"memory": at_same_keys},
         ),
         Clause(
@@ -104,7 +102,7 @@ def tables_invariant(level: int) -> Invariant:
                 "PRESENT",
                 "Tables of both trees are there up to the step, and no others.",
                 {"k": 2, "o": 52, "l": 3, "p": 27},
-                lambda s, *place: _present(s, counts, place),  # type: ignore[arg-type]  # four keys
+                lambda s, *place: _present(s, counts, *place),
                 {"table_at": at_same_keys},
             ),
             Clause("ROOTS-STAY", "The roots are those before the loop.", {}, lambda s: _roots_stay(s, before)),

@@ -44,7 +44,7 @@ NEEDED = {
     "ROOTS-STAY": "path-9/boot: CPUs, step: STARTED",
     "ROOM": "path-0/conditions after boot: tables of level 3",
     "ENTRY": f"{LAST}/ENTRY",
-    "OUTSIDE-POOL": f"{LAST}/SCRUBBED",
+    "ZEROS": f"{LAST}/SCRUBBED",
     "LEAF-WORD": f"{LAST}/NORMAL-LEAF",
     "EMPTY": f"{LAST}/EPCM",
     "STARTED": f"{LAST}/REGISTERS",
