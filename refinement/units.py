@@ -37,8 +37,8 @@ def units() -> list[Unit]:
 
 def _hardware(name: str, form: NestedFormat) -> Unit:
     call = Call("refinement.units:hardware", {"name": name, "form": form.name})
-    ids = (f"T9h/{name}{_suffix(form)}/*",)
-    return Unit(f"T9h {name}{_suffix(form)}", ("T9h",), call, action=_action(name), yields=ids)
+    place = f"{name}{suffix(form)}"
+    return Unit(f"T9h {place}", ("T9h",), call, action=_action(name), yields=(f"T9h/{place}/*",))
 
 
 def hardware_names() -> list[str]:
@@ -67,18 +67,19 @@ WALKS: Final = ("nested_walk", "io_walk", "guest_walk")
 
 
 def _entry(name: str, form: NestedFormat) -> Unit:
+    place = f"{name}{suffix(form)}"
     call = Call("refinement.units:entry", {"name": name, "form": form.name})
-    ids = (f"T9/{name}{_suffix(form)}/*",)
-    return Unit(f"T9 {name}{_suffix(form)}", ("T9",), call, action=_action(name), yields=ids)
+    return Unit(f"T9 {place}", ("T9",), call, action=_action(name), yields=(f"T9/{place}/*",))
 
 
 def _contract(name: str) -> Unit:
     call = Call("refinement.units:contract", {"name": name})
-    ids = (f"T9/contract/{name}/*", f"T9/contract@*/{name}/*")
-    return Unit(f"T9 contract {name}", ("T9",), call, yields=ids)
+    yields = tuple(f"T9/contract{suffix(form)}/{name}/*" for form in FORMS)
+    return Unit(f"T9 contract {name}", ("T9",), call, yields=yields)
 
 
-def _suffix(form: NestedFormat) -> str:
+def suffix(form: NestedFormat) -> str:
+    """What follows the name of an entry in identifiers."""
     return "" if form is NestedFormat.EPT else f"@{form.name.lower()}"
 
 
@@ -155,7 +156,7 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
         if not isinstance(claim, Claim):
             raise TypeError(f"{claim!r} is no claim")
         head, what = f"{'/'.join(claim.name.split('/')[:2])}", claim.name.split("/", 2)[2]
-        identifier = f"{head}{_suffix(form)}/{what}"
+        identifier = f"{head}{suffix(form)}/{what}"
         if identifier in seen:
             raise ValueError(f"{identifier} is made twice")
         seen.add(identifier)

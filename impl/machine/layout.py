@@ -114,11 +114,15 @@ def valid_layout(layout: Layout) -> list[tuple[str, bool]]:
     ]
 
 
+def tables_of_level(layout: Layout, level: int) -> int:
+    """The number of tables of one level (3, 2 or 1) over all physical memory."""
+    return (layout.memory_end + ((1 << 9 * level) - 1)) >> (9 * level)
+
+
 def boot_tables(layout: Layout) -> int:
-    """An upper bound of the pool frames that boot takes: a nested table and an IO table over all physical memory."""
-    end = layout.memory_end
-    levels = ((end + 0x1FF) >> 9) + ((end + 0x3FFFF) >> 18) + ((end + 0x7FFFFFF) >> 27) + 1
-    return levels * 2
+    """The pool frames that boot takes: a nested table and an IO table over all physical memory."""
+    below_the_root = sum(tables_of_level(layout, level) for level in (1, 2, 3))
+    return 2 * (below_the_root + 1)
 
 
 def is_normal(layout: Layout, frame: int) -> bool:

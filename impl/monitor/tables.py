@@ -41,8 +41,8 @@ def leaf_word(machine: Machine, kind: int, owner: int, page: int) -> int:
     return s.memory[table, page & 511]
 
 
-def _take_table(machine: Machine, kind: int, owner: int, level: int, prefix: int, parent: int) -> int:
-    """Take an empty table, record it and link it into its parent."""
+def add_table(machine: Machine, kind: int, owner: int, level: int, prefix: int, parent: int) -> int:
+    """Take an empty table, record it and link it into its parent, a table of the next level up."""
     s = machine.storage
     table = machine.pool_take(owner)
     s.table_kind[table] = kind
@@ -61,9 +61,15 @@ def map_leaf(machine: Machine, kind: int, owner: int, page: int, leaf: int) -> N
         prefix = page >> (9 * level)
         table = s.table_at[kind, owner, level, prefix]
         if table == 0:
-            table = _take_table(machine, kind, owner, level, prefix, parent)
+            table = add_table(machine, kind, owner, level, prefix, parent)
         parent = table
     s.memory[parent, page & 511] = leaf
+
+
+def write_leaf(machine: Machine, kind: int, owner: int, page: int, leaf: int) -> None:
+    """Write the leaf for a page for which there is a table of level 1."""
+    s = machine.storage
+    s.memory[s.table_at[kind, owner, 1, page >> 9], page & 511] = leaf
 
 
 def map_own_table(machine: Machine, owner: int, table: int) -> None:
@@ -79,7 +85,7 @@ def map_guest(machine: Machine, owner: int, page: int, leaf: int) -> None:
         prefix = page >> (9 * level)
         table = s.table_at[GUEST, owner, level, prefix]
         if table == 0:
-            table = _take_table(machine, GUEST, owner, level, prefix, parent)
+            table = add_table(machine, GUEST, owner, level, prefix, parent)
             map_own_table(machine, owner, table)
         parent = table
     s.memory[parent, page & 511] = leaf

@@ -1,7 +1,7 @@
 """The beginning of T9 as units of work: boot, the walk of untrusted tables, and axioms about open functions.
 
-Boot is tested on many machines (``replay/boot``), not proved; ``T9/contract/<walk>/path-k/<what>`` and
-``T9/interpretation/<axiom>`` are proved.
+``T9/boot/path-k/<what>`` (``T9/boot@npt/...`` for NPT), ``T9/contract/<walk>/path-k/<what>`` and
+``T9/interpretation/<axiom>`` are proved.  ``replay/boot`` tests boot on many concrete machines beside that.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from proofs.obligation import OBLIGATION, Call, Finding, Json, Obligation, Unit
+from refinement.bits import NestedFormat
+from refinement.units import suffix
 
 RLIMIT: Final = 60_000_000
+WALKS: Final = ("translate", "translate_normal", "fetch_words", "locate", "locate-write")
 TARGET: Final = "refinement.boot.units"
-WALKS: Final = ("T9/contract/translate*", "T9/contract/fetch_words/*", "T9/contract/locate*")
 SCOPE: Final[dict[str, Json]] = {
     "frames": "any number up to 2**36",
     "layout": "any valid layout",
@@ -23,12 +25,19 @@ SCOPE: Final[dict[str, Json]] = {
 
 
 def units() -> list[Unit]:
-    """Boot by test, the walk, the axioms."""
+    """Boot, by proof in both formats and by test, the walk, the axioms."""
+    walk = tuple(f"T9/contract/{name}/*" for name in WALKS)
     return [
+        *(_boot(form) for form in NestedFormat),
         Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested"), yields=("replay/boot",)),
-        Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks"), yields=WALKS),
+        Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks"), yields=walk),
         Unit("T9 interpretation", ("T9",), Call(f"{TARGET}:axioms"), yields=("T9/interpretation/*",)),
     ]
+
+
+def _boot(form: NestedFormat) -> Unit:
+    place = f"boot{suffix(form)}"
+    return Unit(f"T9 {place}", ("T9",), Call(f"{TARGET}:proved", {"form": form.name}), yields=(f"T9/{place}/*",))
 
 
 def tested() -> Iterator[Finding]:
@@ -36,6 +45,15 @@ def tested() -> Iterator[Finding]:
     from refinement.boot.replay import findings
 
     yield from findings()
+
+
+def proved(form: str) -> Iterator[Obligation]:
+    """The obligations of boot: its loops, its conditions, and what holds at its end."""
+    from refinement.boot.establish import claims
+
+    nested = NestedFormat[form]
+    words = "boot in any valid layout establishes the invariant and an initial state"
+    yield from _obligations(claims(nested), "T9/boot", words, suffix(nested))
 
 
 def walks() -> Iterator[Obligation]:
@@ -54,7 +72,7 @@ def axioms() -> Iterator[Obligation]:
     yield from _obligations(axiom_claims(), "T9/interpretation", "the interpretation satisfies the axiom")
 
 
-def _obligations(claims: Iterable[object], head: str, words: str) -> Iterator[Obligation]:
+def _obligations(claims: Iterable[object], head: str, words: str, form: str = "") -> Iterator[Obligation]:
     from refinement.engine.obligations import Claim
 
     for claim in claims:
@@ -62,7 +80,7 @@ def _obligations(claims: Iterable[object], head: str, words: str) -> Iterator[Ob
             raise TypeError(f"{claim!r} is no claim")
         what = claim.name.removeprefix(f"{head}/")
         yield Obligation(
-            id=f"{head}/{what}",
+            id=f"{head}{form}/{what}",
             kind=OBLIGATION,
             theorem="T9",
             action="",

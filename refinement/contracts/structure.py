@@ -67,7 +67,7 @@ def map_own_table(machine: SymbolicMachine, owner: Number, table: Number) -> Non
     run, storage = machine.run, machine.storage
     old_view = storage.snapshot()
     with ghost():
-        old = _state(machine, old_view)
+        old = state_of(machine, old_view)
         _demand(machine, old, owner, table)
     epoch = run.fresh_name("mapped")
     _forget(machine, old, owner, epoch)
@@ -78,10 +78,11 @@ def map_own_table(machine: SymbolicMachine, owner: Number, table: Number) -> Non
     storage.guard = guard
     view = storage.snapshot()
     with ghost():
-        _promise(machine, old, _state(machine, view), view, owner, table)
+        _promise(machine, old, state_of(machine, view), view, owner, table)
 
 
-def _state(machine: SymbolicMachine, view: View) -> MonitorState:
+def state_of(machine: SymbolicMachine, view: View) -> MonitorState:
+    """A snapshot of the machine's storage as the invariant reads it."""
     form = bits.NestedFormat[getattr(machine.nested_format, "name")]  # noqa: B009  # the monitor's own enumeration
     return MonitorState(view, machine.layout, form)
 

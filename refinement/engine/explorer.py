@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from model.language.terms import Term, TermError
 from refinement.engine.instances import Rule
-from refinement.engine.run import Entry, Oracle, PathEndError, Run
+from refinement.engine.run import Aside, Entry, Oracle, PathEndError, Run
 from refinement.engine.storage import Shape, View
 from refinement.engine.values import EngineError, hosted
 
@@ -23,7 +23,8 @@ class Path:
     """One path: how it ended, what it decided and assumed, and the storage before and after.
 
     `result` is what the code returned, or the exception that it raised.  `fresh_from` is the number of leading
-    entries that an earlier path already has in common; conditions among those are that path's obligations.
+    entries that an earlier path already has in common; conditions among those are that path's obligations.  `parts`
+    are the places where more was promised: name, number of entries and of rules before.
     """
 
     number: int
@@ -37,6 +38,8 @@ class Path:
     events: tuple[tuple[object, ...], ...]
     goals: tuple[tuple[str, Term], ...]
     marks: Mapping[str, View]
+    asides: tuple[Aside, ...]
+    parts: tuple[tuple[str, int, int], ...]
 
     @property
     def conditions(self) -> list[Term]:
@@ -103,4 +106,6 @@ def _path(number: int, ending: Ending, result: object, run: Run, previous: Path 
         events=tuple(run.events),
         goals=tuple(run.goals),
         marks=dict(run.marks),
+        asides=tuple(run.asides),
+        parts=tuple(run.parts),
     )

@@ -78,16 +78,34 @@ def path_claims(
     """The claims of one path, `prefix` being like ``T9/add_page``; the facts hold on every path."""
     everything = (*rules, *path.rules)
     stem = f"{prefix}/path-{path.number}"
-    for label, kind in (("conditions", Kind.CONDITION), ("coverage", Kind.FORCED)):
-        goal = _always(path.entries, kind, path.fresh_from)
-        if goal is not TRUE:
-            yield Claim(f"{stem}/{label}", tuple(facts), goal, everything, rounds)
+    yield from _on_the_way(stem, path, rules, facts, rounds)
     yield from _apart(stem, path, facts, everything, rounds)
-    premises = (*facts, *((f"{e.kind.value}: {e.reason}", e.term) for e in path.entries))
+    for aside in path.asides:
+        known = (*rules, *path.rules[: aside.rules])
+        yield Claim(f"{stem}/{aside.name}", _premises(facts, path.entries[: aside.entries]), aside.goal, known, rounds)
+    premises = _premises(facts, path.entries)
     if path.ending == "failed":
         yield Claim(f"{stem}/no-{type(path.result).__name__}", premises, FALSE, everything, rounds)
     for name, goal in path.goals:
         yield Claim(f"{stem}/{name}", premises, goal, everything, rounds)
+
+
+def _premises(facts: Sequence[tuple[str, Term]], entries: Sequence[Entry]) -> tuple[tuple[str, Term], ...]:
+    return (*facts, *((f"{e.kind.value}: {e.reason}", e.term) for e in entries))
+
+
+def _on_the_way(
+    stem: str, path: Path, rules: Sequence[Rule], facts: Sequence[tuple[str, Term]], rounds: int
+) -> Iterator[Claim]:
+    """Conditions and coverage, for each part of the path with the rules that were known when it ended."""
+    starts = [("", 0), *((f" after {name}", entries) for name, entries, _ in path.parts)]
+    ends = [*((entries, known) for _, entries, known in path.parts), (len(path.entries), len(path.rules))]
+    for (where, start), (end, known) in zip(starts, ends, strict=True):
+        premises = _premises(facts, path.entries[:start])
+        for label, kind in (("conditions", Kind.CONDITION), ("coverage", Kind.FORCED)):
+            goal = _always(path.entries[start:end], kind, path.fresh_from - start)
+            if goal is not TRUE:
+                yield Claim(f"{stem}/{label}{where}", premises, goal, (*rules, *path.rules[:known]), rounds)
 
 
 def _always(entries: Sequence[Entry], kind: Kind, fresh_from: int) -> Term:
@@ -108,6 +126,5 @@ def _apart(
     """A claim for each condition that is big enough to be proved by itself."""
     for position, entry in enumerate(path.entries):
         if entry.apart and position >= path.fresh_from:
-            earlier = tuple((f"{e.kind.value}: {e.reason}", e.term) for e in path.entries[:position])
             name = f"{stem}/{position}-{entry.reason.replace(' ', '-')}"
-            yield Claim(name, (*facts, *earlier), entry.term, rules, rounds)
+            yield Claim(name, _premises(facts, path.entries[:position]), entry.term, rules, rounds)

@@ -32,6 +32,16 @@ class Entry:
     apart: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Aside:
+    """A goal of the middle of a run: it must follow from the first entries and rules, and nothing uses it."""
+
+    name: str
+    goal: Term
+    entries: int
+    rules: int
+
+
 class Oracle(Protocol):
     """Whether a condition is possible after a record; an untrusted help that only saves paths."""
 
@@ -57,6 +67,8 @@ class Run:
     events: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
     goals: list[tuple[str, Term]] = field(default_factory=list[tuple[str, Term]])
     marks: dict[str, View] = field(default_factory=dict[str, View])
+    asides: list[Aside] = field(default_factory=list[Aside])
+    parts: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     _settled: dict[Term, bool] = field(default_factory=dict[Term, bool])
     _counters: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -97,6 +109,15 @@ class Run:
         """Note a condition that must follow from the record so far; what follows may use it."""
         if condition is not TRUE and self.known(condition) is not True:
             self._note(Kind.CONDITION, condition, reason, apart)
+
+    def establish(self, name: str, goal: Term) -> None:
+        """Note a goal that must follow from what is known now; a run that repeats an earlier one leaves it to that."""
+        if len(self.choices) >= len(self.prefix):
+            self.asides.append(Aside(name, goal, len(self.entries), len(self.rules)))
+
+    def begin_part(self, name: str) -> None:
+        """From here on, more may be promised: conditions noted so far are proved without it."""
+        self.parts.append((name, len(self.entries), len(self.rules)))
 
     def assume(self, condition: Term, reason: str) -> None:
         """Note a guarantee of a contract."""

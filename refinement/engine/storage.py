@@ -204,6 +204,11 @@ class SymbolicStorage:
         self.nodes[name] = node.with_record(Record(changed, lambda keys: fresh(*keys)), fresh.name)
         return fresh
 
+    def forget(self, name: str, epoch: str) -> None:
+        """Make a field an arbitrary function, of which nothing is known."""
+        shape = self.nodes[name].shape
+        self.nodes[name] = Node(shape, base_function(epoch, name, shape))
+
     def snapshot(self) -> View:
         """The present state, for reading later."""
         return View(self.nodes)

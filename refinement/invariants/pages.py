@@ -134,8 +134,9 @@ def _nested_leaf(s: State, enclave: Number, page: Number) -> object:
     return Implies(here, And(s.life[enclave] != 0, Or(own, outside)))
 
 
-def _normal_leaf(s: State, page: Number) -> object:
-    leaf, y = s.leaf[bits.NESTED, NORMAL_VM, page], s.layout
+def normal_leaf(s: State, leaf: Number, page: Number) -> object:
+    """What the normal VM's nested table says of a page."""
+    y = s.layout
     return And(
         Implies(is_normal(y, page), bits.nested_leaf(s.form, leaf, page, ALL_RIGHTS)),
         Implies(is_reserved_memory(y, page), bits.nested_leaf(s.form, leaf, y.zero_frame, bits.READ)),
@@ -143,10 +144,18 @@ def _normal_leaf(s: State, page: Number) -> object:
     )
 
 
-def _io_leaf(s: State, page: Number) -> object:
-    leaf = s.leaf[bits.IO, DEVICES, page]
+def io_leaf(s: State, leaf: Number, page: Number) -> object:
+    """What the table of the devices says of a page."""
     normal = is_normal(s.layout, page)
     return And(Implies(normal, bits.io_leaf(leaf, page, READ_WRITE)), Implies(Not(normal), leaf == 0))
+
+
+def _normal_leaf(s: State, page: Number) -> object:
+    return normal_leaf(s, s.leaf[bits.NESTED, NORMAL_VM, page], page)
+
+
+def _io_leaf(s: State, page: Number) -> object:
+    return io_leaf(s, s.leaf[bits.IO, DEVICES, page], page)
 
 
 _BY_FRAME: Mapping[str, Suggest] = {"epcm": at_first_key}

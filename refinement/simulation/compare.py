@@ -25,10 +25,11 @@ COMPARED = tuple(name for name in HYPERENCLAVE.components if name not in ENVIRON
 
 def any_keys(component: str) -> Keys:
     """Arbitrary keys of a component."""
-    return tuple(_any(sort, n) for n, sort in enumerate(HYPERENCLAVE.components[component].keys))
+    return tuple(any_key(sort, n) for n, sort in enumerate(HYPERENCLAVE.components[component].keys))
 
 
-def _any(sort: Sort, position: int) -> Value:
+def any_key(sort: Sort, position: int) -> Value:
+    """An arbitrary value of a sort of keys, named after the sort and its position."""
     if sort == RangeSort:
         return Range(unknown(f"any.start{position}", 64), unknown(f"any.stop{position}", 64))
     if sort == Device:

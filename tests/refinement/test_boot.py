@@ -3,40 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from importlib import import_module
 
 import pytest
-import z3
 
-from impl.machine.layout import Configuration, Layout
+from impl.machine.layout import Configuration, Layout, boot_tables
 from impl.machine.primitives import NestedFormat
-from impl.monitor import guest_memory
-from refinement.boot import replay
+from impl.monitor import boot, guest_memory
+from model.hyperenclave.specification import HYPERENCLAVE
+from model.language.terms import FALSE
+from refinement.bits import NestedFormat as Decoded
+from refinement.boot import establish, replay
 from refinement.boot.axioms import axiom_claims
 from refinement.boot.units import units
 from refinement.boot.walk import ACCESSES, access_claims
+from refinement.contracts.induction import Induction
+from refinement.contracts.setting import Setting
+from refinement.contracts.substitution import substituted
 from refinement.engine.obligations import Claim
+from refinement.engine.values import Number
+from refinement.invariants.clause import Clause
+from refinement.invariants.rules import CLAUSES
+from refinement.invariants.state import MonitorState
+from refinement.units import units as other_units
+from tests.refinement.solving import unproved
 
-RLIMIT = 60_000_000
 SMALL = Configuration(
     memory_frames=96, reserved_first=32, pool_frames=12, epc_frames=4, device_first=90, device_end=96, cpus=2
 )
 
 
-def unproved(claims: Iterable[Claim]) -> list[str]:
-    found: list[str] = []
-    for claim in claims:
-        if not claim.evident:
-            solver = z3.SimpleSolver(ctx=z3.Context())
-            solver.set("rlimit", RLIMIT)
-            solver.from_string(claim.text)
-            if solver.check() != z3.unsat:
-                found.append(claim.name)
-    return found
+LAST = "path-10"
+"""The path through all the loops to the end of boot."""
+NEEDED = {
+    "TABLE": f"{LAST}/TABLE",
+    "DIRECTORY": "path-1/conditions after boot: tables of level 2",
+    "PRESENT": f"{LAST}/PARENT",
+    "ROOTS-STAY": "path-9/boot: CPUs, step: STARTED",
+    "ROOM": "path-0/conditions after boot: tables of level 3",
+    "ENTRY": f"{LAST}/ENTRY",
+    "ZEROS": f"{LAST}/SCRUBBED",
+    "LEAF-WORD": f"{LAST}/NORMAL-LEAF",
+    "EMPTY": f"{LAST}/EPCM",
+    "STARTED": f"{LAST}/REGISTERS",
+}
+"""Clause of the loops' invariants -> a claim that is not provable without it."""
+
+
+def some(found: Iterable[Claim], *ends: str) -> list[Claim]:
+    """The claims whose names end so."""
+    return [claim for claim in found if claim.name.endswith(ends)]
+
+
+def without(loop: Induction, name: str) -> Induction:
+    """The loop with one clause less in its invariant."""
+
+    def clauses(before: MonitorState, i: Number) -> list[Clause]:
+        return [clause for clause in loop.invariant(before, i) if clause.name != name]
+
+    return replace(loop, invariant=clauses)
 
 
 @pytest.mark.parametrize("form", list(NestedFormat))
 def test_a_booted_machine_is_an_initial_state(form: NestedFormat) -> None:
     assert replay.failures(replay.booted(Layout.from_configuration(SMALL), form)) == []
+
+
+@pytest.mark.parametrize("configuration", [SMALL, *replay.EDGES])
+def test_boot_takes_as_many_frames_as_the_layout_demands(configuration: Configuration) -> None:
+    layout = Layout.from_configuration(configuration)
+    storage = replay.booted(layout, NestedFormat.EPT).storage
+    assert storage.pool_free[()] == layout.epc_first - layout.pool_first - boot_tables(layout)
+
+
+def test_the_end_of_boot_is_proved() -> None:
+    ends = [claim for claim in establish.claims(Decoded.NPT) if f"/{LAST}/" in claim.name]
+    names = {claim.name.split("/")[-1] for claim in ends}
+    assert names >= {clause.name for clause in CLAUSES} | {f"initial {name}" for name in HYPERENCLAVE.initial}
+    assert unproved(ends) == []
+
+
+@pytest.mark.parametrize("name", list(NEEDED))
+def test_every_clause_of_the_loops_invariants_is_needed(name: str) -> None:
+    loops = [without(loop, name) for loop in establish.LOOPS]
+    (claim,) = some(establish.claims(Decoded.EPT, loops), f"T9/boot/{NEEDED[name]}")
+    assert unproved([claim]) == [claim.name]
+
+
+def test_the_clauses_that_are_needed_are_all_there_are() -> None:
+    setting = Setting(Decoded.EPT, False, {})
+    before = setting.state(setting.before)
+    assert {clause.name for loop in establish.LOOPS for clause in loop.invariant(before, 0)} == set(NEEDED)
+
+
+def test_what_is_known_in_the_loops_and_at_the_end_is_no_contradiction() -> None:
+    places = some(establish.claims(Decoded.NPT), "step: OTHER-FIELDS", f"{LAST}/MACHINE-ROOTS")
+    absurd = [replace(claim, goal=FALSE) for claim in places]
+    assert unproved(absurd) == [claim.name for claim in places]
+    assert len(places) > len(establish.LOOPS)
+
+
+def rounded_down(layout: Layout, level: int) -> int:
+    """Forgets the last table of a level unless it is full."""
+    return layout.memory_end >> (9 * level)
+
+
+def test_a_table_too_few_is_noticed() -> None:
+    with substituted({boot.tables_of_level: rounded_down}):
+        found = some(establish.claims(Decoded.EPT), "conditions after boot: frames")
+    assert unproved(found)
 
 
 def test_damage_after_boot_is_noticed() -> None:
@@ -76,6 +153,16 @@ def test_a_walk_through_any_frame_is_noticed() -> None:
 
 def test_the_axioms_hold_of_the_interpretation() -> None:
     assert unproved(axiom_claims()) == []
+
+
+def test_units_say_which_ids_they_make() -> None:
+    names = ("T9 boot@npt", "T9 interpretation", "T9 contract leaf_word/1", "T9h evict@npt")
+    chosen = [unit for unit in (*units(), *other_units()) if unit.id in names]
+    assert len(chosen) == len(names)
+    for unit in chosen:
+        module, _, function = unit.make.target.partition(":")
+        made = getattr(import_module(module), function)(**unit.make.arguments)
+        assert all(any(fnmatchcase(row.id, pattern) for pattern in unit.yields) for row in made), unit.id
 
 
 def test_units_have_different_names() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-import z3
 
 from impl.machine.primitives import Machine
 from impl.monitor import epcm, tables, threads
@@ -15,23 +14,7 @@ from refinement.contracts.proofs import LEMMAS, lemma_claims, unmap_range_claims
 from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.obligations import Claim
-
-RLIMIT = 60_000_000
-
-
-def unproved(claims: Iterable[Claim], at_most: int = 1000) -> list[str]:
-    found: list[str] = []
-    for claim in claims:
-        if claim.evident:
-            continue
-        solver = z3.SimpleSolver(ctx=z3.Context())
-        solver.set("rlimit", RLIMIT)
-        solver.from_string(claim.text)
-        if solver.check() != z3.unsat:
-            found.append(claim.name)
-            if len(found) >= at_most:
-                break
-    return found
+from tests.refinement.solving import unproved
 
 
 @pytest.mark.parametrize("name", ["create_root/1", "unmap/2", "leaf_word/1", "pool_release"])
