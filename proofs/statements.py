@@ -8,6 +8,7 @@ This file knows no enclave.  For a specification with actions a, invariants i, o
 * lemma/l          l follows from the invariants
 * unwinding/a/o/c  unwinding condition c of a for observer o, over two runs where c compares runs
 * equivalence/o/.. what o sees as equal is an equivalence relation
+* derived/o/d      d, which o does not see directly, is determined by what o sees
 
 Conditions for the coalition against the protected domain e: output consistency, domain consistency, step
 consistency, local respect, domain respect.  For e itself: local respect and step consistency (integrity).
@@ -196,10 +197,19 @@ def agree(view: View, s: State, t: State, domain: Term, over: Mapping[str, Term]
 
 def indistinguishable(observer: Observer, s: State, t: State, domain: Term) -> list[Named]:
     """The relation of the observer, as one quantified hypothesis for each view."""
+    return _equal(f"{observer.name} sees equal", observer.views, s, t, domain)
+
+
+def determined(observer: Observer, s: State, t: State, domain: Term) -> list[Named]:
+    """What the relation implies for states that satisfy the invariants, each an obligation of its own."""
+    return _equal(f"{observer.name}'s views determine", observer.derived, s, t, domain)
+
+
+def _equal(words: str, views: tuple[View, ...], s: State, t: State, domain: Term) -> list[Named]:
     found: list[Named] = []
-    for view in observer.views:
+    for view in views:
         over = variables(view.over, view.name)
-        found.append((f"{observer.name} sees equal {view.name}", _closed(over, agree(view, s, t, domain, over))))
+        found.append((f"{words} {view.name}", _closed(over, agree(view, s, t, domain, over))))
     return found
 
 
@@ -213,12 +223,17 @@ def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterato
         yield view, agree(view, s, t, domain, constants(view.over, "any"))
 
 
-def crossing(before: list[Flow], other: list[Flow], relevant: Value) -> list[Named]:
-    """Released (or endorsed) values are the same in both runs, wherever the step is one of the protected domain."""
+def crossing(before: list[Flow], other: list[Flow], relevant: Value, *, shows: bool) -> list[Named]:
+    """Released (or endorsed) values are the same in both runs, wherever the step is one of the protected domain.
+
+    shows: that something crosses is seen too (a release), so it must do so in both runs or in neither.
+    """
     found: list[Named] = []
     for a, b in zip(before, other, strict=True):
         same = And(*(eq(x, y) for x, y in zip(a.values, b.values, strict=True)))
-        equal = And(eq(as_term(a.active), as_term(b.active)), Implies(a.active, same))
+        equal = Implies(And(a.active, b.active), same)
+        if shows:
+            equal = And(eq(as_term(a.active), as_term(b.active)), equal)
         found.append((f"equal: {a.name}", as_term(Implies(relevant, equal))))
     return found
 
@@ -267,6 +282,12 @@ def pair(specification: Specification, action: Action, separate: frozenset[str])
     )
 
 
+def _related(observer: Observer, two: Pair) -> list[Named]:
+    """Before the step the observer sees the same in both runs."""
+    s, t = two.states
+    return [*indistinguishable(observer, s, t, two.domain), *determined(observer, s, t, two.domain)]
+
+
 def _views_differ(two: Pair, observer: Observer, view: View, *, one_run: bool) -> Confirm:
     """Re-execute both runs: the view agreed before (in two runs) and does not agree after."""
 
@@ -288,9 +309,9 @@ def coalition_statements(specification: Specification, action: Action, observer:
     """Confidentiality: what the coalition against e sees, and may do next, is a function of what it saw."""
     two = pair(specification, action, frozenset())
     s, t = two.states
-    related = tuple(indistinguishable(observer, s, t, two.domain))
-    base = (*two.premises.all(), *related)
-    released = tuple(crossing(two.steps[0].releases, two.steps[1].releases, Or(two.acts(0), two.acts(1))))
+    base = (*two.premises.all(), *_related(observer, two))
+    relevant = Or(two.acts(0), two.acts(1))
+    released = tuple(crossing(two.steps[0].releases, two.steps[1].releases, relevant, shows=True))
     outside = as_term(And(Not(two.acts(0)), Not(two.acts(1))))
     same_output = _same_output(two)
     lemma = ("output consistency (an obligation of its own)", as_term(Implies(outside, same_output)))
@@ -357,13 +378,12 @@ def own_statements(specification: Specification, action: Action, observer: Obser
     """Integrity: what e computes depends on its own state and on what it takes in by name."""
     two = pair(specification, action, action.placement)
     s, t = two.states
-    related = tuple(indistinguishable(observer, s, t, two.domain))
-    endorsed = tuple(crossing(two.steps[0].endorsements, two.steps[1].endorsements, two.concerns(0)))
+    endorsed = tuple(crossing(two.steps[0].endorsements, two.steps[1].endorsements, two.concerns(0), shows=False))
     fires = [as_term(step.fires) for step in two.steps]
     named = ("both runs concern the enclave", as_term(And(two.concerns(0), two.concerns(1))))
     schedule = ("whether the step succeeds belongs to the schedule", as_term(eq(fires[0], fires[1])))
     answers = _equal_answers(two)
-    inputs = (*two.premises.all(), *related, *endorsed, named, schedule, *answers)
+    inputs = (*two.premises.all(), *_related(observer, two), *endorsed, named, schedule, *answers)
 
     def statement(condition: str, words: str, hypotheses: tuple[Named, ...], goal: Term, confirm: Confirm) -> Statement:
         name = f"T3/unwinding/{action.name}/{observer.name}/{condition}"
@@ -408,6 +428,28 @@ def equivalence_statements(specification: Specification, observer: Observer) -> 
         goal = as_term(And(*(g for _, g in still_agree(observer, a, b, domain))))
         name = f"{theorem}/equivalence/{observer.name}/{form}"
         yield Statement(name, theorem, "", observer.name, words, tuple(hypotheses), goal)
+
+
+def derived_statements(specification: Specification, observer: Observer) -> Iterator[Statement]:
+    """What an observer need not see, because its views determine it: from them, the invariants and what came before."""
+    theorem = "T3" if observer.own else "T2"
+    premises, domain = Premises(specification, ("s", "t")), protected(specification)
+    s, t = (run.ghost for run in premises.runs)
+    related, earlier = indistinguishable(observer, s, t, domain), determined(observer, s, t, domain)
+    for position, view in enumerate(observer.derived):
+        hypotheses = (*premises.all(), *related, *earlier[:position])
+        goal = agree(view, s, t, domain, constants(view.over, "any"))
+        words = f"what {observer.name} sees determines: {view.words}"
+
+        def confirm(model: Decoded, view: View = view) -> bool:
+            worlds, known = (model.world("s"), model.world("t")), model.argument(domain)
+            invariants = list(specification.invariants.values())
+            sound = not any(world.violations(invariants) for world in worlds)
+            seen = [world.seen(observer.views, known) for world in worlds]
+            return sound and seen[0] == seen[1] and worlds[0].seen([view], known) != worlds[1].seen([view], known)
+
+        name = f"{theorem}/derived/{observer.name}/{view.name}"
+        yield Statement(name, theorem, "", observer.name, words, hypotheses, goal, {}, confirm)
 
 
 def unwinding_statements(specification: Specification, action: Action) -> Iterator[Statement]:
