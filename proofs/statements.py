@@ -308,8 +308,9 @@ def _views_differ(two: Pair, observer: Observer, view: View, *, one_run: bool) -
 def coalition_statements(specification: Specification, action: Action, observer: Observer) -> Iterator[Statement]:
     """Confidentiality: what the coalition against e sees, and may do next, is a function of what it saw."""
     two = pair(specification, action, frozenset())
-    s, t = two.states
-    base = (*two.premises.all(), *_related(observer, two))
+    s = two.states[0]
+    related = _related(observer, two)
+    base = (*two.premises.all(), *related)
     relevant = Or(two.acts(0), two.acts(1))
     released = tuple(crossing(two.steps[0].releases, two.steps[1].releases, relevant, shows=True))
     outside = as_term(And(Not(two.acts(0)), Not(two.acts(1))))
@@ -377,7 +378,7 @@ def _one_cpu(specification: Specification) -> Mapping[str, Sort]:
 def own_statements(specification: Specification, action: Action, observer: Observer) -> Iterator[Statement]:
     """Integrity: what e computes depends on its own state and on what it takes in by name."""
     two = pair(specification, action, action.placement)
-    s, t = two.states
+    s = two.states[0]
     endorsed = tuple(crossing(two.steps[0].endorsements, two.steps[1].endorsements, two.concerns(0), shows=False))
     fires = [as_term(step.fires) for step in two.steps]
     named = ("both runs concern the enclave", as_term(And(two.concerns(0), two.concerns(1))))
