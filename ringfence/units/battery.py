@@ -125,10 +125,12 @@ def reachable() -> Iterator[Finding]:
     reached = explore(boot(), life_cycle(), ARGUMENTS)
     for action in HYPERENCLAVE.actions.values():
         step, _ = Run(HYPERENCLAVE, "s").step(action, constants(action.parameters, "arg"))
-        missing = [name for name in reached.missing(action, step) if name not in action.later]
-        trouble = f"never seen on the run from boot: {'; '.join(missing)}" if missing else ""
+        unseen = reached.missing(action, step)
+        missing = [f"never seen on the run from boot: {name}" for name in unseen if name not in action.later]
+        missing += [f"listed for a later version, but seen or not there: {n}" for n in action.later if n not in unseen]
         words = f"{action.name} succeeds in a reachable state, and each of its {len(step.rows)} refusal rows decides"
-        yield adequacy.row(f"reachable/{action.name}", words, trouble)
+        words += f", but for {', '.join(sorted(action.later))}" if action.later else ""
+        yield adequacy.row(f"reachable/{action.name}", words, "; ".join(missing))
     words = "the initial clauses and all invariants hold in every state of the concrete run from boot"
     yield adequacy.row("reachable/run", words, "; ".join(reached.trouble))
 
