@@ -28,25 +28,29 @@ RLIMIT = 4_000_000
 
 @dataclass(frozen=True)
 class Caught:
-    """The first obligation that fails, and the counterexample that shows it."""
+    """An obligation that is not proved any more, and why; confirmed: by a finite counterexample."""
 
     obligation: str
     how: str
+    confirmed: bool
 
 
 def catch(specification: Specification, part: Part) -> Caught | None:
-    """The first obligation with a finite counterexample once the part is left out; None if all still hold.
+    """The first obligation with a finite counterexample once the part is left out; None if all are still proved.
 
-    An obligation that E-matching merely fails to prove does not count.
+    Where some are not proved but none has a counterexample, the first of them, not confirmed: that decides nothing.
     """
     mutant, solver = leave_out(specification, part), Z3Solver()
+    open_question: Caught | None = None
     for statement in _likely_first(_statements(mutant, part), _components(specification, part)):
         if solver.solve(script(statement.assertions), RLIMIT).status == "unsat":
             continue
         found = explain(mutant, statement, minimise=False)
-        if found.verdict == "REFUTED":
-            return Caught(statement.identifier, found.reason)
-    return None
+        caught = Caught(statement.identifier, found.reason, found.verdict == "REFUTED")
+        if caught.confirmed:
+            return caught
+        open_question = open_question or caught
+    return open_question
 
 
 def _statements(specification: Specification, part: Part) -> Iterator[Statement]:

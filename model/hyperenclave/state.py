@@ -227,7 +227,7 @@ for _enumeration in (FrameClass, PageType, Life, Leaf, Mode, Operation, Pointer,
 
 
 def _scope(frames: int, enclaves: int, pages: int, cpus: int) -> dict[str, int]:
-    rest = {"Device": 1, "Range": 1, "FrameSet": 1, "Size": 2, "Offset": pages}
+    rest = {"Device": 1, "Range": min(frames, 2), "FrameSet": 1, "Size": 2, "Offset": pages}
     return {"Frame": frames, "Enclave": enclaves, "Page": pages, "Cpu": cpus, **rest}
 
 

@@ -94,9 +94,11 @@ def dropped(number: int) -> Iterator[Finding]:
     """Every part of a view, every release and every endorsement is needed: without it some obligation fails."""
     part = _droppable()[number]
     found = catch(HYPERENCLAVE, part)
-    by = f"caught by {found.obligation}" if found else "no obligation fails"
-    values = {"caught by": found.obligation, "how": found.how} if found else {}
-    trouble = "" if found else f"nothing notices that the {part.kind} is gone"
+    if found is None:
+        by, trouble, values = "no obligation fails", f"nothing notices that the {part.kind} is gone", {}
+    else:
+        by, values = f"caught by {found.obligation}", {"caught by": found.obligation, "how": found.how}
+        trouble = "" if found.confirmed else f"undecided whether something notices: {found.obligation}, {found.how}"
     words = f"{part.where} without the {part.kind} {part.name!r}: {by}"
     yield adequacy.row(f"dropped/{part.where}/{part.name}", words, trouble, values, vacuous=True)
 

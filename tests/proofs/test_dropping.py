@@ -52,6 +52,7 @@ def derived(name: str) -> tuple[Specification, Statement]:
 def test_a_part_that_is_needed_is_caught(kind: str, where: str, name: str, obligation: str) -> None:
     caught = catch(LOCKERS, part(kind, where, name))
     assert caught is not None
+    assert caught.confirmed
     assert caught.obligation == obligation
 
 
@@ -59,6 +60,7 @@ def test_a_view_that_is_needed_is_caught() -> None:
     (result,) = (p for p in parts(HYPERENCLAVE, ("view",)) if (p.where, p.name) == ("coalition", "result"))
     caught = catch(HYPERENCLAVE, result)
     assert caught is not None
+    assert caught.confirmed
     assert caught.obligation == "T2/unwinding/normal_compute/coalition/step consistency/registers"
 
 
