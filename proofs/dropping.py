@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model.language.logic import as_term
 from model.language.smtlib import script
 from model.language.specification import Specification
-from model.language.symbolic import Run, constants
+from model.language.symbolic import Named, Run, constants
 from model.language.terms import Function, Term
 from model.language.traversal import subterms
 from proofs.explanation import explain
@@ -43,14 +43,19 @@ def catch(specification: Specification, part: Part) -> Caught | None:
     mutant, solver = leave_out(specification, part), Z3Solver()
     open_question: Caught | None = None
     for statement in _likely_first(_statements(mutant, part), _components(specification, part)):
-        if solver.solve(script(statement.assertions), RLIMIT).status == "unsat":
+        if _proved(solver, statement.assertions):
             continue
         found = explain(mutant, statement, minimise=False)
-        caught = Caught(statement.identifier, found.reason, found.verdict == "REFUTED")
-        if caught.confirmed:
-            return caught
-        open_question = open_question or caught
+        if found.verdict == "REFUTED":
+            return Caught(statement.identifier, found.reason, confirmed=True)
+        # E-matching depends on the order of the hypotheses; a proof in any order is one.
+        if not _proved(solver, statement.assertions[::-1]):
+            open_question = open_question or Caught(statement.identifier, found.reason, confirmed=False)
     return open_question
+
+
+def _proved(solver: Z3Solver, assertions: Sequence[Named]) -> bool:
+    return solver.solve(script(assertions), RLIMIT).status == "unsat"
 
 
 def _statements(specification: Specification, part: Part) -> Iterator[Statement]:

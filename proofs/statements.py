@@ -195,26 +195,18 @@ def agree(view: View, s: State, t: State, domain: Term, over: Mapping[str, Term]
     return as_term(And(eq(a, b), Implies(a, eq(value_s, value_t))))
 
 
-def indistinguishable(observer: Observer, s: State, t: State, domain: Term) -> list[Named]:
-    """The relation of the observer, as one quantified hypothesis for each view."""
-    return _equal(f"{observer.name} sees equal", observer.views, s, t, domain)
+def indistinguishable(observer: Observer, s: State, t: State, domain: Term, *, derived: bool = False) -> list[Named]:
+    """The relation of the observer, as one quantified hypothesis for each view.
 
-
-def determined(observer: Observer, s: State, t: State, domain: Term) -> list[Named]:
-    """What the relation implies for states that satisfy the invariants, each an obligation of its own."""
-    return _equal(f"{observer.name}'s views determine", observer.derived, s, t, domain)
-
-
-def _equal(words: str, views: tuple[View, ...], s: State, t: State, domain: Term) -> list[Named]:
+    derived: instead, what the relation implies between states that satisfy the invariants.
+    """
+    words, views = ("'s views determine", observer.derived) if derived else (" sees equal", observer.views)
     found: list[Named] = []
     for view in views:
         over = variables(view.over, view.name)
-        found.append((f"{words} {view.name}", _closed(over, agree(view, s, t, domain, over))))
+        same = agree(view, s, t, domain, over)
+        found.append((f"{observer.name}{words} {view.name}", closed(tuple(over.values()), same, ())))
     return found
-
-
-def _closed(over: Mapping[str, Term], body: Term) -> Term:
-    return closed(tuple(over.values()), body, ())
 
 
 def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterator[tuple[View, Term]]:
@@ -231,9 +223,8 @@ def crossing(before: list[Flow], other: list[Flow], relevant: Value, *, shows: b
     found: list[Named] = []
     for a, b in zip(before, other, strict=True):
         same = And(*(eq(x, y) for x, y in zip(a.values, b.values, strict=True)))
-        equal = Implies(And(a.active, b.active), same)
-        if shows:
-            equal = And(eq(as_term(a.active), as_term(b.active)), equal)
+        together = eq(as_term(a.active), as_term(b.active)) if shows else True
+        equal = And(together, Implies(And(a.active, b.active), same))
         found.append((f"equal: {a.name}", as_term(Implies(relevant, equal))))
     return found
 
@@ -252,9 +243,7 @@ class Pair:
 
     def acts(self, side: int) -> Value:
         """The step is taken by the protected domain."""
-        if self.action.by != ENCLAVE or self.action.names is None:
-            return False
-        return self.action.names(self.states[side], self.domain, **self.arguments[side])
+        return self.concerns(side) if self.action.by == ENCLAVE else False
 
     def concerns(self, side: int) -> Value:
         """The step is taken by, or names, the protected domain."""
@@ -276,16 +265,15 @@ def pair(specification: Specification, action: Action, separate: frozenset[str])
     second = {**first, **constants({n: action.parameters[n] for n in separate}, "arg'")}
     s, t = premises.runs
     (step_s, after_s), (step_t, after_t) = s.step(action, first), t.step(action, second)
-    states = (s.ghost, t.ghost)
-    return Pair(
-        premises, action, (first, second), (step_s, step_t), states, (after_s, after_t), protected(specification)
-    )
+    states, domain = (s.ghost, t.ghost), protected(specification)
+    return Pair(premises, action, (first, second), (step_s, step_t), states, (after_s, after_t), domain)
 
 
 def _related(observer: Observer, two: Pair) -> list[Named]:
     """Before the step the observer sees the same in both runs."""
-    s, t = two.states
-    return [*indistinguishable(observer, s, t, two.domain), *determined(observer, s, t, two.domain)]
+    return [
+        f for derived in (False, True) for f in indistinguishable(observer, *two.states, two.domain, derived=derived)
+    ]
 
 
 def _views_differ(two: Pair, observer: Observer, view: View, *, one_run: bool) -> Confirm:
@@ -412,8 +400,7 @@ def _equal_answers(two: Pair) -> list[Named]:
 def equivalence_statements(specification: Specification, observer: Observer) -> Iterator[Statement]:
     """What an observer cannot tell apart is an equivalence relation."""
     theorem = "T3" if observer.own else "T2"
-    runs = [Run(specification, name).ghost for name in ("s", "t", "u")]
-    s, t, u = runs
+    s, t, u = (Run(specification, name).ghost for name in ("s", "t", "u"))
     domain = protected(specification)
     forms: dict[str, tuple[list[Named], State, State]] = {
         "reflexive": ([], s, s),
@@ -436,18 +423,18 @@ def derived_statements(specification: Specification, observer: Observer) -> Iter
     theorem = "T3" if observer.own else "T2"
     premises, domain = Premises(specification, ("s", "t")), protected(specification)
     s, t = (run.ghost for run in premises.runs)
-    related, earlier = indistinguishable(observer, s, t, domain), determined(observer, s, t, domain)
+    related = indistinguishable(observer, s, t, domain)
+    earlier = indistinguishable(observer, s, t, domain, derived=True)
     for position, view in enumerate(observer.derived):
         hypotheses = (*premises.all(), *related, *earlier[:position])
         goal = agree(view, s, t, domain, constants(view.over, "any"))
         words = f"what {observer.name} sees determines: {view.words}"
 
         def confirm(model: Decoded, view: View = view) -> bool:
-            worlds, known = (model.world("s"), model.world("t")), model.argument(domain)
-            invariants = list(specification.invariants.values())
-            sound = not any(world.violations(invariants) for world in worlds)
-            seen = [world.seen(observer.views, known) for world in worlds]
-            return sound and seen[0] == seen[1] and worlds[0].seen([view], known) != worlds[1].seen([view], known)
+            runs, known = [model.world("s"), model.world("t")], model.argument(domain)
+            sound = not any(world.violations(list(specification.invariants.values())) for world in runs)
+            same, other = ([w.seen(views, known) for w in runs] for views in (observer.views, [view]))
+            return sound and same[0] == same[1] and other[0] != other[1]
 
         name = f"{theorem}/derived/{observer.name}/{view.name}"
         yield Statement(name, theorem, "", observer.name, words, hypotheses, goal, {}, confirm)
