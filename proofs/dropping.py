@@ -42,7 +42,8 @@ def catch(specification: Specification, part: Part) -> Caught | None:
     """
     mutant, solver = leave_out(specification, part), Z3Solver()
     open_question: Caught | None = None
-    for statement in _likely_first(_statements(mutant, part), _components(specification, part)):
+    statements = (s for s in _statements(mutant, part) if part.kind != "view" or s.observer == part.where)
+    for statement in _likely_first(statements, _components(specification, part)):
         if _proved(solver, statement.assertions):
             continue
         found = explain(mutant, statement, minimise=False)
@@ -61,19 +62,16 @@ def _proved(solver: Z3Solver, assertions: Sequence[Named]) -> bool:
 def _statements(specification: Specification, part: Part) -> Iterator[Statement]:
     """The obligations that the part can bear on, cheapest first."""
     about = [part.where] if part.where in specification.actions else list(specification.actions)
-    if part.kind == "view":
-        yield from derived_statements(specification, specification.observers[part.where])
-    elif part.kind not in ("release", "endorsement"):
-        for name in about:
-            yield from action_statements(specification, specification.actions[name])
-    if part.kind == "invariant":
-        yield from lemma_statements(specification)
+    if part.kind in ("view", "invariant"):
         for observer in specification.observers.values():
             yield from derived_statements(specification, observer)
+    if part.kind == "invariant":
+        yield from lemma_statements(specification)
+    if part.kind not in ("view", "release", "endorsement"):
+        for name in about:
+            yield from action_statements(specification, specification.actions[name])
     for name in about:
-        for statement in unwinding_statements(specification, specification.actions[name]):
-            if part.kind != "view" or statement.observer == part.where:
-                yield statement
+        yield from unwinding_statements(specification, specification.actions[name])
 
 
 def _likely_first(statements: Iterator[Statement], components: set[str]) -> Iterator[Statement]:
