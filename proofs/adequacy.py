@@ -96,7 +96,7 @@ def meaningful(specification: Specification, solver: Z3Solver) -> Iterator[tuple
         states = (s, t)[: lemma.states]
         goals[f"lemma {lemma.name}"] = lemma.formula(*states, **constants(lemma.over, "any"))
     for observer in specification.observers.values():
-        for view in observer.views:
+        for view in observer.sees:
             goals[f"view {observer.name}/{view.name}"] = agree(view, s, t, domain, constants(view.over, "any"))
     for name, goal in goals.items():
         text = script([("negated goal", t_not(as_term(goal)))])
@@ -163,18 +163,23 @@ def product(specification: Specification) -> dict[str, int]:
         "initial": invariants,
         "lemma": len(specification.lemmas),
         "equivalence": 3 * len(specification.observers),
+        "derived": sum(len(observer.derived) for observer in specification.observers.values()),
         "step": steps,
         "unwinding": both * len(actions),
     }
 
 
-def row(name: str, words: str, trouble: str, values: Mapping[str, object] | None = None) -> Finding:
-    """A row of the battery: met if there is no trouble, else a named hole."""
-    verdict = "REFUTED" if trouble else "PROVED"
+def row(
+    name: str, words: str, trouble: str, values: Mapping[str, object] | None = None, *, vacuous: bool = False
+) -> Finding:
+    """A row of the battery: met if there is no trouble, else a named hole.
+
+    vacuous: the trouble is that a part of a statement does nothing, rather than that a theorem misses something.
+    """
+    bad = ("VACUOUS", "") if vacuous else ("REFUTED", "hole")
+    verdict, qualifier = bad if trouble else ("PROVED", "")
     shown = None if values is None else {k: str(v) for k, v in values.items()}
-    return Finding(
-        f"battery/{name}", KIND, "", "", "", words, verdict, "hole" if trouble else "", trouble, {}, (), shown
-    )
+    return Finding(f"battery/{name}", KIND, "", "", "", words, verdict, qualifier, trouble, {}, (), shown)
 
 
 __all__ = [

@@ -24,14 +24,17 @@ class Story:
     domains: Mapping[Sort, Sequence[Value]]
 
 
-def explain(specification: Specification, statement: Statement, story: Story | None = None) -> Explanation:
+def explain(
+    specification: Specification, statement: Statement, story: Story | None = None, *, minimise: bool = True
+) -> Explanation:
     """Search the ladder of scopes, smallest first; what is found is run again on the concrete interpreter.
 
-    With a story, the same violation is then looked for along its run from boot.
+    With a story, the same violation is then looked for along its run from boot.  Without `minimise` the counterexample
+    is as good, but more of its cells are beside the point.
     """
     candidates = 0
     for sizes in specification.scopes:
-        model = search(specification, statement.assertions, sizes)
+        model = search(specification, statement.assertions, sizes, minimise=minimise)
         if model is None:
             continue
         candidates += 1

@@ -8,6 +8,7 @@ This file knows no enclave.  For a specification with actions a, invariants i, o
 * lemma/l          l follows from the invariants
 * unwinding/a/o/c  unwinding condition c of a for observer o, over two runs where c compares runs
 * equivalence/o/.. what o sees as equal is an equivalence relation
+* derived/o/d      d, which o does not see directly, is determined by what o sees
 
 Conditions for the coalition against the protected domain e: output consistency, domain consistency, step
 consistency, local respect, domain respect.  For e itself: local respect and step consistency (integrity).
@@ -194,17 +195,18 @@ def agree(view: View, s: State, t: State, domain: Term, over: Mapping[str, Term]
     return as_term(And(eq(a, b), Implies(a, eq(value_s, value_t))))
 
 
-def indistinguishable(observer: Observer, s: State, t: State, domain: Term) -> list[Named]:
-    """The relation of the observer, as one quantified hypothesis for each view."""
+def indistinguishable(observer: Observer, s: State, t: State, domain: Term, *, derived: bool = False) -> list[Named]:
+    """The relation of the observer, as one quantified hypothesis for each view.
+
+    derived: instead, what the relation implies between states that satisfy the invariants.
+    """
+    words, views = ("'s views determine", observer.derived) if derived else (" sees equal", observer.views)
     found: list[Named] = []
-    for view in observer.views:
+    for view in views:
         over = variables(view.over, view.name)
-        found.append((f"{observer.name} sees equal {view.name}", _closed(over, agree(view, s, t, domain, over))))
+        same = agree(view, s, t, domain, over)
+        found.append((f"{observer.name}{words} {view.name}", closed(tuple(over.values()), same, ())))
     return found
-
-
-def _closed(over: Mapping[str, Term], body: Term) -> Term:
-    return closed(tuple(over.values()), body, ())
 
 
 def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterator[tuple[View, Term]]:
@@ -213,12 +215,16 @@ def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterato
         yield view, agree(view, s, t, domain, constants(view.over, "any"))
 
 
-def crossing(before: list[Flow], other: list[Flow], relevant: Value) -> list[Named]:
-    """Released (or endorsed) values are the same in both runs, wherever the step is one of the protected domain."""
+def crossing(before: list[Flow], other: list[Flow], relevant: Value, *, shows: bool) -> list[Named]:
+    """Released (or endorsed) values are the same in both runs, wherever the step is one of the protected domain.
+
+    shows: that something crosses is seen too (a release), so it must do so in both runs or in neither.
+    """
     found: list[Named] = []
     for a, b in zip(before, other, strict=True):
         same = And(*(eq(x, y) for x, y in zip(a.values, b.values, strict=True)))
-        equal = And(eq(as_term(a.active), as_term(b.active)), Implies(a.active, same))
+        together = eq(as_term(a.active), as_term(b.active)) if shows else True
+        equal = And(together, Implies(And(a.active, b.active), same))
         found.append((f"equal: {a.name}", as_term(Implies(relevant, equal))))
     return found
 
@@ -237,9 +243,7 @@ class Pair:
 
     def acts(self, side: int) -> Value:
         """The step is taken by the protected domain."""
-        if self.action.by != ENCLAVE or self.action.names is None:
-            return False
-        return self.action.names(self.states[side], self.domain, **self.arguments[side])
+        return self.concerns(side) if self.action.by == ENCLAVE else False
 
     def concerns(self, side: int) -> Value:
         """The step is taken by, or names, the protected domain."""
@@ -261,10 +265,15 @@ def pair(specification: Specification, action: Action, separate: frozenset[str])
     second = {**first, **constants({n: action.parameters[n] for n in separate}, "arg'")}
     s, t = premises.runs
     (step_s, after_s), (step_t, after_t) = s.step(action, first), t.step(action, second)
-    states = (s.ghost, t.ghost)
-    return Pair(
-        premises, action, (first, second), (step_s, step_t), states, (after_s, after_t), protected(specification)
-    )
+    states, domain = (s.ghost, t.ghost), protected(specification)
+    return Pair(premises, action, (first, second), (step_s, step_t), states, (after_s, after_t), domain)
+
+
+def _related(observer: Observer, two: Pair) -> list[Named]:
+    """Before the step the observer sees the same in both runs."""
+    return [
+        f for derived in (False, True) for f in indistinguishable(observer, *two.states, two.domain, derived=derived)
+    ]
 
 
 def _views_differ(two: Pair, observer: Observer, view: View, *, one_run: bool) -> Confirm:
@@ -287,10 +296,11 @@ def _views_differ(two: Pair, observer: Observer, view: View, *, one_run: bool) -
 def coalition_statements(specification: Specification, action: Action, observer: Observer) -> Iterator[Statement]:
     """Confidentiality: what the coalition against e sees, and may do next, is a function of what it saw."""
     two = pair(specification, action, frozenset())
-    s, t = two.states
-    related = tuple(indistinguishable(observer, s, t, two.domain))
+    s = two.states[0]
+    related = _related(observer, two)
     base = (*two.premises.all(), *related)
-    released = tuple(crossing(two.steps[0].releases, two.steps[1].releases, Or(two.acts(0), two.acts(1))))
+    relevant = Or(two.acts(0), two.acts(1))
+    released = tuple(crossing(two.steps[0].releases, two.steps[1].releases, relevant, shows=True))
     outside = as_term(And(Not(two.acts(0)), Not(two.acts(1))))
     same_output = _same_output(two)
     lemma = ("output consistency (an obligation of its own)", as_term(Implies(outside, same_output)))
@@ -356,14 +366,13 @@ def _one_cpu(specification: Specification) -> Mapping[str, Sort]:
 def own_statements(specification: Specification, action: Action, observer: Observer) -> Iterator[Statement]:
     """Integrity: what e computes depends on its own state and on what it takes in by name."""
     two = pair(specification, action, action.placement)
-    s, t = two.states
-    related = tuple(indistinguishable(observer, s, t, two.domain))
-    endorsed = tuple(crossing(two.steps[0].endorsements, two.steps[1].endorsements, two.concerns(0)))
+    s = two.states[0]
+    endorsed = tuple(crossing(two.steps[0].endorsements, two.steps[1].endorsements, two.concerns(0), shows=False))
     fires = [as_term(step.fires) for step in two.steps]
     named = ("both runs concern the enclave", as_term(And(two.concerns(0), two.concerns(1))))
     schedule = ("whether the step succeeds belongs to the schedule", as_term(eq(fires[0], fires[1])))
     answers = _equal_answers(two)
-    inputs = (*two.premises.all(), *related, *endorsed, named, schedule, *answers)
+    inputs = (*two.premises.all(), *_related(observer, two), *endorsed, named, schedule, *answers)
 
     def statement(condition: str, words: str, hypotheses: tuple[Named, ...], goal: Term, confirm: Confirm) -> Statement:
         name = f"T3/unwinding/{action.name}/{observer.name}/{condition}"
@@ -391,8 +400,7 @@ def _equal_answers(two: Pair) -> list[Named]:
 def equivalence_statements(specification: Specification, observer: Observer) -> Iterator[Statement]:
     """What an observer cannot tell apart is an equivalence relation."""
     theorem = "T3" if observer.own else "T2"
-    runs = [Run(specification, name).ghost for name in ("s", "t", "u")]
-    s, t, u = runs
+    s, t, u = (Run(specification, name).ghost for name in ("s", "t", "u"))
     domain = protected(specification)
     forms: dict[str, tuple[list[Named], State, State]] = {
         "reflexive": ([], s, s),
@@ -408,6 +416,28 @@ def equivalence_statements(specification: Specification, observer: Observer) -> 
         goal = as_term(And(*(g for _, g in still_agree(observer, a, b, domain))))
         name = f"{theorem}/equivalence/{observer.name}/{form}"
         yield Statement(name, theorem, "", observer.name, words, tuple(hypotheses), goal)
+
+
+def derived_statements(specification: Specification, observer: Observer) -> Iterator[Statement]:
+    """What an observer need not see, because its views determine it: from them, the invariants and what came before."""
+    theorem = "T3" if observer.own else "T2"
+    premises, domain = Premises(specification, ("s", "t")), protected(specification)
+    s, t = (run.ghost for run in premises.runs)
+    related = indistinguishable(observer, s, t, domain)
+    earlier = indistinguishable(observer, s, t, domain, derived=True)
+    for position, view in enumerate(observer.derived):
+        hypotheses = (*premises.all(), *related, *earlier[:position])
+        goal = agree(view, s, t, domain, constants(view.over, "any"))
+        words = f"what {observer.name} sees determines: {view.words}"
+
+        def confirm(model: Decoded, view: View = view) -> bool:
+            runs, known = [model.world("s"), model.world("t")], model.argument(domain)
+            sound = not any(world.violations(list(specification.invariants.values())) for world in runs)
+            same, other = ([w.seen(views, known) for w in runs] for views in (observer.views, [view]))
+            return sound and same[0] == same[1] and other[0] != other[1]
+
+        name = f"{theorem}/derived/{observer.name}/{view.name}"
+        yield Statement(name, theorem, "", observer.name, words, hypotheses, goal, {}, confirm)
 
 
 def unwinding_statements(specification: Specification, action: Action) -> Iterator[Statement]:

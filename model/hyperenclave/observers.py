@@ -6,7 +6,9 @@ from typing import Any
 
 from model.hyperenclave.state import HYPERENCLAVE, runs
 from model.hyperenclave.vocabulary import (
+    EXECUTE,
     NO_RIGHTS,
+    READ,
     Cpu,
     Device,
     Enclave,
@@ -19,7 +21,7 @@ from model.hyperenclave.vocabulary import (
     PageType,
     Range,
 )
-from model.language.logic import And, Not, eq, ne
+from model.language.logic import And, Not, Or, eq, grants, ite, meet, ne
 from model.language.specification import View, view
 from model.language.terms import Sort
 
@@ -99,6 +101,37 @@ def tlb_frame(s: Any, e: Any, c: Any, v: Any) -> Any:
     return And(Not(runs(s, c, e)), ne(s.tlb_rights[c, v], NO_RIGHTS)), s.tlb_frame[c, v]
 
 
+# What the coalition can learn next, wherever it reads: each is a function of what it sees now.
+
+
+@view("what a CPU that does not run the protected enclave can load or fetch through its TLB", c=Cpu, v=Page)
+def next_load(s: Any, e: Any, c: Any, v: Any) -> Any:
+    """The page behind a cached translation."""
+    usable = Or(grants(s.tlb_rights[c, v], READ), grants(s.tlb_rights[c, v], EXECUTE))
+    return And(Not(runs(s, c, e)), usable), s.contents[s.tlb_frame[c, v]]
+
+
+@view("what the normal VM can read at a guest frame once the translation is cached", f=Frame)
+def next_normal_fill(s: Any, e: Any, f: Any) -> Any:
+    """The frame behind a leaf of the normal VM's nested table."""
+    return grants(s.normal_rights[f], READ), s.contents[s.normal_frame[f]]
+
+
+@view("what another enclave can read at one of its pages once the translation is cached", x=Enclave, v=Page)
+def next_enclave_fill(s: Any, e: Any, x: Any, v: Any) -> Any:
+    """The frame behind the two tables of another enclave."""
+    g = s.guest_frame[x, v]
+    rights = meet(s.guest_rights[x, v], s.nested_rights[x, g])
+    granted = And(eq(s.guest_leaf[x, v], Leaf.PRESENT), ne(rights, NO_RIGHTS))
+    return And(ne(x, e), granted), s.contents[s.nested_frame[x, g]]
+
+
+@view("what a device can read at a device frame", f=Frame)
+def next_device_read(s: Any, e: Any, f: Any) -> Any:
+    """The frame behind a leaf of the IOMMU table."""
+    return grants(s.io_rights[f], READ), s.contents[s.io_frame[f]]
+
+
 COALITION = HYPERENCLAVE.observer(
     "coalition",
     own=False,
@@ -106,40 +139,31 @@ COALITION = HYPERENCLAVE.observer(
     views=(
         _plain("frame_class", "the class of every frame", f=Frame),
         contents,
-        _plain("valid", "which EPCM entries are in use", f=Frame),
-        _where("page_type", "type of every page", _entry, f=Frame),
-        _where("owner", "owner of every page", _entry, f=Frame),
-        _where("linear", "linear page of every page", _entry, f=Frame),
-        _where("rights", "rights of every page", _entry, f=Frame),
-        _where("flags", "EPCM flags of every page", _entry, f=Frame),
         _plain("life", "life cycle of every enclave", e=Enclave),
         _plain("elrange", "ELRANGE of every enclave", e=Enclave, v=Page),
         _where("base", "base of every existing enclave", _lives, e=Enclave),
         _where("size", "size of ELRANGE of every existing enclave", _lives, e=Enclave),
-        _where("shape", "size and SSA frame size of every existing enclave", _lives, e=Enclave),
         _where("measurement", "MRENCLAVE of every existing enclave", _lives, e=Enclave),
         _where("unextended", "whether all pages were measured", _lives, e=Enclave),
-        _plain("guest_leaf", "which guest leaves are empty, present, occupied", e=Enclave, v=Page),
-        _where("guest_frame", "frames in occupied guest leaves", _leaf, e=Enclave, v=Page),
+        _where("guest_frame", "which guest leaves are occupied, and with which frames", _leaf, e=Enclave, v=Page),
         _where("guest_rights", "rights in occupied guest leaves", _leaf, e=Enclave, v=Page),
-        _plain("nested_rights", "rights in every nested table", e=Enclave, f=Frame),
-        _where("nested_frame", "frames in nested leaves", _nested, e=Enclave, f=Frame),
-        _where("shared_page", "pages for which normal frames stand in nested leaves", _common, e=Enclave, f=Frame),
-        _plain("guest_table", "which frames hold guest tables", f=Frame),
-        _where("guest_table_owner", "whose", lambda s, f: s.guest_table[f], f=Frame),
+        _where(
+            "guest_table_owner", "which frames hold guest tables, and whose", lambda s, f: s.guest_table[f], f=Frame
+        ),
         _plain("registered", "registered ranges", e=Enclave, r=Range),
-        _plain("shared", "shared pages", e=Enclave, v=Page),
-        _where("shared_range", "the range of a shared page", lambda s, e, v: s.shared[e, v], e=Enclave, v=Page),
         _where("busy", "which TCSs are busy", _thread, f=Frame),
         _where("cssa", "SSA depth of every TCS", _thread, f=Frame),
         _where("aep", "where asynchronous exits lead", _thread, f=Frame),
-        _plain("mode", "what every CPU runs", c=Cpu),
-        _where("current", "which enclave a CPU is in", _inside, c=Cpu),
-        _where("tcs", "through which TCS", _inside, c=Cpu),
+        _where("tcs", "which CPUs are in an enclave or enter it, and through which TCS", _inside, c=Cpu),
         _where("ssa", "with which SSA frame", _inside, c=Cpu),
         _where("resuming", "whether the entry under way is a resume", _inside, c=Cpu),
         registers,
-        _where("saved", "the normal VM's saved registers", lambda s, c: eq(s.mode[c], Mode.ENCLAVE), c=Cpu),
+        _where(
+            "saved",
+            "which CPUs run an enclave, and the normal VM's saved registers",
+            lambda s, c: eq(s.mode[c], Mode.ENCLAVE),
+            c=Cpu,
+        ),
         _plain("result", "outcome of every call", c=Cpu),
         tlb_rights,
         tlb_frame,
@@ -150,6 +174,28 @@ COALITION = HYPERENCLAVE.observer(
         _plain("device_state", "what every device knows", d=Device),
         _plain("zero_frame", "which frame holds the zeros"),
     ),
+    derived=(
+        _plain("valid", "which EPCM entries are in use", f=Frame),
+        _where("owner", "owner of every page", _entry, f=Frame),
+        _where("linear", "linear page of every page", _entry, f=Frame),
+        _where("rights", "rights of every page", _entry, f=Frame),
+        _where("page_type", "type of every page", _entry, f=Frame),
+        _where("flags", "EPCM flags of every page", _entry, f=Frame),
+        _plain("guest_leaf", "which guest leaves are empty, present, occupied", e=Enclave, v=Page),
+        _plain("guest_table", "which frames hold guest tables", f=Frame),
+        _plain("nested_rights", "rights in every nested table", e=Enclave, f=Frame),
+        _where("nested_frame", "frames in nested leaves", _nested, e=Enclave, f=Frame),
+        _where("shared_page", "pages for which normal frames stand in nested leaves", _common, e=Enclave, f=Frame),
+        _plain("shared", "shared pages", e=Enclave, v=Page),
+        _where("shared_range", "the range of a shared page", lambda s, e, v: s.shared[e, v], e=Enclave, v=Page),
+        _where("shape", "size and SSA frame size of every existing enclave", _lives, e=Enclave),
+        _plain("mode", "what every CPU runs", c=Cpu),
+        _where("current", "which enclave a CPU is in", _inside, c=Cpu),
+        next_load,
+        next_normal_fill,
+        next_enclave_fill,
+        next_device_read,
+    ),
 )
 
 
@@ -158,6 +204,11 @@ COALITION = HYPERENCLAVE.observer(
 
 def _mine(s: Any, e: Any, v: Any) -> Any:
     return And(s.elrange[e, v], ne(s.guest_leaf[e, v], Leaf.EMPTY))
+
+
+def _granted(s: Any, e: Any, v: Any) -> Any:
+    walked = meet(s.guest_rights[e, v], s.nested_rights[e, s.guest_frame[e, v]])
+    return ite(eq(s.guest_leaf[e, v], Leaf.PRESENT), walked, NO_RIGHTS)
 
 
 @view("its life cycle")
@@ -176,12 +227,6 @@ def own_elrange(s: Any, e: Any, v: Any) -> Any:
 def own_base(s: Any, e: Any) -> Any:
     """Base."""
     return ne(s.life[e], Life.NONE), s.base[e]
-
-
-@view("its size, if it exists")
-def own_size(s: Any, e: Any) -> Any:
-    """Size."""
-    return ne(s.life[e], Life.NONE), s.size[e]
 
 
 @view("its size and SSA frame size, if it exists")
@@ -256,26 +301,50 @@ def own_registers(s: Any, e: Any, c: Any) -> Any:
     return runs(s, c, e), s.registers[c]
 
 
+@view("what its tables grant at each of its pages", v=Page)
+def own_next_access(s: Any, e: Any, v: Any) -> Any:
+    """Guest leaf and nested leaf together: whether its next access succeeds."""
+    return _mine(s, e, v), _granted(s, e, v)
+
+
+@view("what it can load or fetch at each of its pages", v=Page)
+def own_next_load(s: Any, e: Any, v: Any) -> Any:
+    """The page behind both tables."""
+    readable = And(s.elrange[e, v], ne(_granted(s, e, v), NO_RIGHTS))
+    return readable, s.contents[s.nested_frame[e, s.guest_frame[e, v]]]
+
+
+@view("whether an entry under way will be completed", c=Cpu)
+def own_next_entry(s: Any, e: Any, c: Any) -> Any:
+    """The check that the second step of an entry makes."""
+    entering = And(eq(s.mode[c], Mode.ENTERING), eq(s.current[c], e))
+    return entering, eq(s.life[e], Life.INITIALIZED)
+
+
 OWN = HYPERENCLAVE.observer(
     "enclave",
     own=True,
     words="the protected enclave: its pages by linear address, its threads, its registers",
     views=(
         own_life,
-        own_elrange,
         own_base,
-        own_size,
-        own_shape,
         own_measurement,
         own_leaf,
-        own_type,
         own_rights,
         own_contents,
         own_depth,
-        own_inside,
         own_tcs,
         own_ssa,
         own_resuming,
         own_registers,
+    ),
+    derived=(
+        own_elrange,
+        own_shape,
+        own_type,
+        own_inside,
+        own_next_access,
+        own_next_load,
+        own_next_entry,
     ),
 )

@@ -14,6 +14,7 @@ from model.hyperenclave.vocabulary import (
     MODE,
     OPERATION,
     PAGE_TYPE,
+    RECORD,
     RIGHTS,
     Code,
     Cpu,
@@ -33,6 +34,7 @@ from model.hyperenclave.vocabulary import (
     PageType,
     Pointer,
     Range,
+    Record,
     Registers,
     Shape,
     Size,
@@ -204,6 +206,15 @@ _k("measured_type", (Measurement, Offset), PAGE_TYPE, "its type", lambda m, o: _
 _k("measured_rights", (Measurement, Offset), RIGHTS, "its rights", lambda m, o: _record(m, "add", o, 0, 3))
 _k("measured_data", (Measurement, Offset), Data, "its contents", lambda m, o: _record(m, "extend", o, (), 2))
 _k("measured_previous", (Measurement,), Measurement, "the measurement before the last record", lambda m: m[:-1])
+_k(
+    "last_record",
+    (Measurement,),
+    RECORD,
+    "the kind of the last record",
+    lambda m: _KINDS[m[-1][0]] if m else Record.ECREATE,
+)
+_k("last_offset", (Measurement,), Offset, "the offset in the last record", lambda m: m[-1][1] if len(m) > 1 else 0)
+_KINDS = {"create": Record.ECREATE, "add": Record.EADD, "extend": Record.EEXTEND}
 
 
 def runs(s: Any, c: Any, e: Any) -> Any:
@@ -211,12 +222,12 @@ def runs(s: Any, c: Any, e: Any) -> Any:
     return And(eq(s.mode[c], Mode.ENCLAVE), eq(s.current[c], e))
 
 
-for _enumeration in (FrameClass, PageType, Life, Leaf, Mode, Operation, Pointer, Code):
+for _enumeration in (FrameClass, PageType, Life, Leaf, Mode, Operation, Pointer, Record, Code):
     HYPERENCLAVE.enumerations[_enumeration.__name__] = _enumeration
 
 
 def _scope(frames: int, enclaves: int, pages: int, cpus: int) -> dict[str, int]:
-    rest = {"Device": 1, "Range": 1, "FrameSet": 1, "Size": 1, "Offset": pages}
+    rest = {"Device": 1, "Range": min(frames, 2), "FrameSet": 1, "Size": 2, "Offset": pages}
     return {"Frame": frames, "Enclave": enclaves, "Page": pages, "Cpu": cpus, **rest}
 
 

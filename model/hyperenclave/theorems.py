@@ -26,6 +26,7 @@ from model.hyperenclave.vocabulary import (
     Operation,
     Page,
     Range,
+    Record,
     Registers,
     Shape,
     Word,
@@ -143,8 +144,9 @@ def hash_started(s: Any, x: Any, o: Any) -> Any:
 
 @HYPERENCLAVE.axiom(x=Shape, triggers=lambda s, x: [s.K.started(x)])
 def hash_shape(s: Any, x: Any) -> Any:
-    """A fresh measurement determines its shape."""
-    return eq(s.K.measured_shape(s.K.started(x)), x)
+    """A fresh measurement determines its shape, and is nothing but the ECREATE record."""
+    n = s.K.started(x)
+    return And(eq(s.K.measured_shape(n), x), eq(s.K.last_record(n), Record.ECREATE))
 
 
 def _about(wanted: str, term: Any) -> Any:
@@ -189,16 +191,18 @@ def hash_extended(s: Any, m: Any, p: Any, d: Any, o: Any) -> Any:
 
 @HYPERENCLAVE.axiom(m=Measurement, p=Offset, t=PAGE_TYPE, r=RIGHTS, triggers=lambda s, **k: [_added(s, **k)])
 def hash_added_chain(s: Any, m: Any, p: Any, t: Any, r: Any) -> Any:
-    """The measurement before an EADD record, and the shape, can be read back."""
+    """An EADD record, the measurement before it, and the shape can be read back."""
     n = s.K.added(m, p, t, r)
-    return And(eq(s.K.measured_previous(n), m), eq(s.K.measured_shape(n), s.K.measured_shape(m)))
+    last = And(eq(s.K.last_record(n), Record.EADD), eq(s.K.last_offset(n), p))
+    return And(last, eq(s.K.measured_previous(n), m), eq(s.K.measured_shape(n), s.K.measured_shape(m)))
 
 
 @HYPERENCLAVE.axiom(m=Measurement, p=Offset, d=Data, triggers=lambda s, **k: [_extended(s, **k)])
 def hash_extended_chain(s: Any, m: Any, p: Any, d: Any) -> Any:
-    """The measurement before EEXTEND records, and the shape, can be read back."""
+    """EEXTEND records of one page, the measurement before them, and the shape can be read back."""
     n = s.K.extended(m, p, d)
-    return And(eq(s.K.measured_previous(n), m), eq(s.K.measured_shape(n), s.K.measured_shape(m)))
+    last = And(eq(s.K.last_record(n), Record.EEXTEND), eq(s.K.last_offset(n), p))
+    return And(last, eq(s.K.measured_previous(n), m), eq(s.K.measured_shape(n), s.K.measured_shape(m)))
 
 
 # --- T4: equal MRENCLAVE, equal image ---------------------------------------------------------------------------
@@ -222,6 +226,28 @@ def measurement_binds_image(s: Any, t: Any, a: Any, b: Any, o: Any) -> Any:
     shape = eq(s.shape[a], t.shape[b])
     premise = And(complete(s, a), complete(t, b), eq(s.measurement[a], t.measurement[b]))
     return Implies(premise, And(shape, image))
+
+
+@HYPERENCLAVE.postcondition("T4", by=(OS, ENCLAVE, DEVICE, HARDWARE))
+def measurement_binds_order(s: Any, n: Any, e: Any) -> Any:
+    """MRENCLAVE starts with the shape alone; each page that appears is its last record, behind what was there before.
+
+    So MRENCLAVE, read back record by record, tells the pages in the order in which they were added.
+    """
+    k, before, after = s.K, s.measurement[e], n.measurement[e]
+    extended = eq(k.last_record(after), Record.EEXTEND)
+    added = ite(extended, k.measured_previous(after), after)
+    o = k.last_offset(added)
+    v = k.page_at(s.base[e], o)
+    appears = And(eq(s.guest_leaf[e, v], Leaf.EMPTY), ne(n.guest_leaf[e, v], Leaf.EMPTY))
+    chained = And(eq(k.last_record(added), Record.EADD), eq(k.measured_previous(added), before))
+    appended = And(chained, Implies(extended, eq(k.last_offset(after), o)), appears)
+    starts = And(eq(s.life[e], Life.NONE), ne(n.life[e], Life.NONE))
+    grows = And(eq(s.life[e], Life.UNINITIALIZED), ne(n.life[e], Life.NONE))
+    return And(
+        Implies(starts, eq(after, k.started(n.shape[e]))),
+        Implies(grows, Or(eq(after, before), appended)),
+    )
 
 
 @HYPERENCLAVE.postcondition("T4", by=(OS, ENCLAVE, DEVICE, HARDWARE))

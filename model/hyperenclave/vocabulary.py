@@ -72,6 +72,14 @@ class Pointer(Enum):
     GENERAL_PROTECTION = 2
 
 
+class Record(Enum):
+    """What a record of the measurement is about."""
+
+    ECREATE = 0
+    EADD = 1
+    EEXTEND = 2
+
+
 class Code(Enum):
     """Outcomes of a call, as the reference monitor distinguishes them before delivery."""
 
@@ -111,6 +119,7 @@ LEAF: Final = enum_sort(Leaf)
 MODE: Final = enum_sort(Mode)
 OPERATION: Final = enum_sort(Operation)
 POINTER: Final = enum_sort(Pointer)
+RECORD: Final = enum_sort(Record)
 CODE: Final = enum_sort(Code)
 
 RIGHTS: Final = bits(3)

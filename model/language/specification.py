@@ -90,12 +90,22 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """A named observer with its views; `own` says whether it is the protected enclave or the coalition against it."""
+    """A named observer with its views; `own` says whether it is the protected enclave or the coalition against it.
+
+    derived: what the views determine under the invariants, each an obligation of its own, in order of proof: parts
+    of the state that need no view, and what the observer can learn next.
+    """
 
     name: str
     own: bool
     views: tuple[View, ...]
     words: str
+    derived: tuple[View, ...] = ()
+
+    @property
+    def sees(self) -> tuple[View, ...]:
+        """The views, and what they determine."""
+        return (*self.views, *self.derived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +276,11 @@ class Specification:
 
         return declare
 
-    def observer(self, name: str, *, own: bool, words: str, views: tuple[View, ...]) -> Observer:
+    def observer(
+        self, name: str, *, own: bool, words: str, views: tuple[View, ...], derived: tuple[View, ...] = ()
+    ) -> Observer:
         """Declare an observer."""
-        return _add(self.observers, name, Observer(name, own, views, words))
+        return _add(self.observers, name, Observer(name, own, views, words, derived))
 
     def assume(self, identifier: str, kind: str, statement: str, reason: str) -> Assumption:
         """Declare an assumption."""

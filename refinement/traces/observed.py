@@ -58,7 +58,7 @@ class FixedPage(PageContents):
         return FixedPage(tuple(words))
 
 
-OWN_VIEWS: Final = {view.name: view for view in OWN.views}
+OWN_VIEWS: Final = {view.name: view for view in OWN.sees}
 
 
 BLANK: Final = FixedPage((0,) * WORDS)

@@ -71,7 +71,7 @@ def _watch(observed: Observed) -> None:
         return
     observed.watched = size
     for enclave in observed.living():
-        for view in OWN.views:
+        for view in OWN.sees:
             for keys in observed.universe.keys(view.over.values()):
                 observed.views.get((view.name, enclave, keys))
 
@@ -79,7 +79,7 @@ def _watch(observed: Observed) -> None:
 def _coalition(observed: Observed, enclave: int, changes: Changes) -> Iterator[Sight]:
     """Every view at the keys of a changed place: what a view shows depends on its own keys only."""
     now, earlier = observed.abstract_state, _as_before(observed, changes)
-    for view in COALITION.views:
+    for view in COALITION.sees:
         for keys in _keys(observed, view, changes):
             over = dict(zip(view.over, keys, strict=True))
             if not same_sight(view.formula(earlier, enclave, **over), view.formula(now, enclave, **over)):

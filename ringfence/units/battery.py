@@ -10,13 +10,15 @@ from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.witness import CLAIM, CROWD, MUTANTS, SCOPE, Mutant, crowded, secrets_differ
 from model.language.symbolic import Run, constants
 from proofs import adequacy
+from proofs.dropping import catch
+from proofs.mutation import Part, parts
 from proofs.obligation import Call, Finding, Obligation, Unit
 from proofs.reachability import explore
 from proofs.solver import Z3Solver
 from ringfence.units.theorems import IGNORES, statements
 
 HERE: Final = "ringfence.units.battery"
-PARTS: Final = ("initial", "lemma", "equivalence")
+PARTS: Final = ("initial", "lemma", "equivalence", "derived")
 
 
 def units() -> list[Unit]:
@@ -25,11 +27,20 @@ def units() -> list[Unit]:
     return [
         *(_unit(f"witness/{name}", "witnesses", name, action=name) for name in actions),
         *(_unit(f"catches/{m.theorem}/{m.name}", "catches", m.action, number=i) for i, m in enumerate(MUTANTS)),
+        *(_unit(f"dropped/{p.where}/{p.name}", "dropped", _action(p), number=i) for i, p in enumerate(_droppable())),
         _unit("meaningful", "meaningful", ""),
         _unit("needed", "needed", ""),
         _unit("reachable", "reachable", ""),
         _unit("product", "product", ""),
     ]
+
+
+def _droppable() -> list[Part]:
+    return list(parts(HYPERENCLAVE, ("view", "release", "endorsement")))
+
+
+def _action(part: Part) -> str:
+    return part.where if part.where in HYPERENCLAVE.actions else ""
 
 
 def _unit(name: str, function: str, about: str, **arguments: str | int) -> Unit:
@@ -79,6 +90,19 @@ def catches(number: int) -> Iterator[Finding]:
     yield adequacy.row(f"catches/{mutant.theorem}/{mutant.name}", words, trouble, {"caught by": caught, "how": how})
 
 
+def dropped(number: int) -> Iterator[Finding]:
+    """Every part of a view, every release and every endorsement is needed: without it some obligation fails."""
+    part = _droppable()[number]
+    found = catch(HYPERENCLAVE, part)
+    if found is None:
+        by, trouble, values = "no obligation fails", f"nothing notices that the {part.kind} is gone", {}
+    else:
+        by, values = f"caught by {found.obligation}", {"caught by": found.obligation, "how": found.how}
+        trouble = "" if found.confirmed else f"undecided whether something notices: {found.obligation}, {found.how}"
+    words = f"{part.where} without the {part.kind} {part.name!r}: {by}"
+    yield adequacy.row(f"dropped/{part.where}/{part.name}", words, trouble, values, vacuous=True)
+
+
 def _hole(mutant: Mutant) -> str:
     return f"{mutant.action} without its {mutant.kind} {mutant.target!r}"
 
@@ -91,6 +115,7 @@ def needed() -> Iterator[Finding]:
     stated = [f"{name} of s" for name in HYPERENCLAVE.invariants] + list(HYPERENCLAVE.axioms)
     for observer in HYPERENCLAVE.observers.values():
         stated += [f"{observer.name} sees equal {view.name}" for view in observer.views]
+        stated += [f"{observer.name}'s views determine {view.name}" for view in observer.derived]
     unused = [name for name in stated if not used[name]]
     words = f"{len(stated) - len(unused)} of {len(stated)} hypotheses are used by some proof"
     words += f"; reported as unused: {', '.join(unused)}" if unused else ""
@@ -102,10 +127,12 @@ def reachable() -> Iterator[Finding]:
     reached = explore(boot(), life_cycle(), ARGUMENTS)
     for action in HYPERENCLAVE.actions.values():
         step, _ = Run(HYPERENCLAVE, "s").step(action, constants(action.parameters, "arg"))
-        missing = [name for name in reached.missing(action, step) if name not in action.later]
-        trouble = f"never seen on the run from boot: {'; '.join(missing)}" if missing else ""
+        unseen = reached.missing(action, step)
+        missing = [f"never seen on the run from boot: {name}" for name in unseen if name not in action.later]
+        missing += [f"listed for a later version, but seen or not there: {n}" for n in action.later if n not in unseen]
         words = f"{action.name} succeeds in a reachable state, and each of its {len(step.rows)} refusal rows decides"
-        yield adequacy.row(f"reachable/{action.name}", words, trouble)
+        words += f", but for {', '.join(sorted(action.later))}" if action.later else ""
+        yield adequacy.row(f"reachable/{action.name}", words, "; ".join(missing))
     words = "the initial clauses and all invariants hold in every state of the concrete run from boot"
     yield adequacy.row("reachable/run", words, "; ".join(reached.trouble))
 

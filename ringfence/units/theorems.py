@@ -14,6 +14,7 @@ from proofs.obligation import OBLIGATION, Answer, Call, Explanation, Obligation,
 from proofs.statements import (
     Statement,
     action_statements,
+    derived_statements,
     equivalence_statements,
     initial_statements,
     lemma_statements,
@@ -33,6 +34,7 @@ def units() -> list[Unit]:
             ("initial", ("T1", "T4", "T8")),
             ("lemma", ("T4",)),
             ("equivalence", ("T2", "T3")),
+            ("derived", ("T2", "T3")),
         )
     ]
     step = [
@@ -56,6 +58,7 @@ def statements(part: str, action: str) -> Iterator[Statement]:
         "equivalence": lambda: (
             s for o in HYPERENCLAVE.observers.values() for s in equivalence_statements(HYPERENCLAVE, o)
         ),
+        "derived": lambda: (s for o in HYPERENCLAVE.observers.values() for s in derived_statements(HYPERENCLAVE, o)),
         "step": lambda: action_statements(HYPERENCLAVE, HYPERENCLAVE.actions[action]),
         "unwinding": lambda: unwinding_statements(HYPERENCLAVE, HYPERENCLAVE.actions[action]),
     }

@@ -32,7 +32,7 @@ def enclave_step(s: Any, c: Any) -> None:
 
     s.release("store to shared memory", And(store, Not(private)), v, s.K.stored(memory, r))
     s.release("EEXIT", leaves, s.K.exit_registers(r, s.saved[c], s.aep[s.tcs[c]]))
-    s.endorse("translation is cached", Or(reads, store))
+    s.endorse("translation is cached", True, Or(reads, store))
     s.endorse("load from shared memory", And(reads, Not(private)), memory)
 
     advances = Or(store, eq(operation, Operation.COMPUTE))
