@@ -29,15 +29,16 @@ def units() -> list[Unit]:
     """Everything of T9, the entries with the most paths first."""
     from refinement.contracts.handlers import ENTRIES
 
-    found = [_unit(f"{e.name}{_suffix(form)}", "entry", name=e.name, form=form.name) for form in FORMS for e in ENTRIES]
-    found += [_unit(f"contract {name}", "contract", name=name) for name in contract_names()]
+    found = [_entry(e.name, form) for form in FORMS for e in ENTRIES]
+    found += [_contract(name) for name in contract_names()]
     found += [_hardware(name, form) for form in FORMS for name in hardware_names()]
     return found
 
 
 def _hardware(name: str, form: NestedFormat) -> Unit:
     call = Call("refinement.units:hardware", {"name": name, "form": form.name})
-    return Unit(f"T9h {name}{_suffix(form)}", ("T9h",), call, action=_action(name))
+    label = f"{name}{_suffix(form)}"
+    return Unit(f"T9h {label}", ("T9h",), call, action=_action(name), yields=(f"T9h/{label}/*",))
 
 
 def hardware_names() -> list[str]:
@@ -65,8 +66,14 @@ def hardware(name: str, form: str) -> Iterator[Obligation]:
 WALKS: Final = ("nested_walk", "io_walk", "guest_walk")
 
 
-def _unit(words: str, target: str, **arguments: Json) -> Unit:
-    return Unit(f"T9 {words}", ("T9",), Call(f"refinement.units:{target}", arguments), action=_action(words))
+def _entry(name: str, form: NestedFormat) -> Unit:
+    call, label = Call("refinement.units:entry", {"name": name, "form": form.name}), f"{name}{_suffix(form)}"
+    return Unit(f"T9 {label}", ("T9",), call, action=_action(name), yields=(f"T9/{label}/*",))
+
+
+def _contract(name: str) -> Unit:
+    call = Call("refinement.units:contract", {"name": name})
+    return Unit(f"T9 contract {name}", ("T9",), call, yields=(f"T9/contract/{name}/*", f"T9/contract@*/{name}/*"))
 
 
 def _suffix(form: NestedFormat) -> str:

@@ -43,6 +43,12 @@ class Selection:
 
 
 def home_of(identifier: str, units: Sequence[Unit]) -> list[Unit]:
-    """The units that most likely make this obligation: its theorem stands first in its name, its action somewhere."""
+    """The units that most likely make this obligation.
+
+    They say so in `yields`; if none does, its theorem stands first in its name, and its action somewhere.
+    """
+    named = [unit for unit in units if any(fnmatchcase(identifier, pattern) for pattern in unit.yields)]
+    if named:
+        return named
     parts = identifier.split("/")
     return [u for u in units if parts[0] in u.theorems and (not u.action or u.action in parts)]

@@ -41,7 +41,8 @@ def normal_walk(form: str) -> Iterator[Obligation]:
 
 def _unit(form: NestedFormat) -> Unit:
     call = Call("refinement.hardware.units:normal_walk", {"form": form.name})
-    return Unit(f"T9h normal_walk{_suffix(form)}", ("T9h",), call, action=ACTION)
+    label = f"normal_walk{_suffix(form)}"
+    return Unit(f"T9h {label}", ("T9h",), call, action=ACTION, yields=(f"T9h/{label}/*",))
 
 
 def _suffix(form: NestedFormat) -> str:
