@@ -178,10 +178,19 @@ OPERATIONS: Final = (
 )
 
 
-def claims(name: str, form: NestedFormat, drop: frozenset[str] = frozenset()) -> Iterator[Claim]:
-    """All the claims about one operation: invariant, and step of the model; `drop` as in `simulate`."""
+def claims(name: str, form: NestedFormat) -> Iterator[Claim]:
+    """All the claims about one operation: invariant, and step of the model."""
     (operation,) = (o for o in OPERATIONS if o.name == name)
     setting = TableSetting(form, True, LOOPS)
+    for path in paths_of(operation, setting):
+        yield from path_claims(f"T9h/{name}", path, setting.rules, setting.facts, operation.rounds)
+        yield from _invariant(operation, setting, path)
+        yield from simulate(f"T9h/{name}", path, setting, operation.step)
+        yield from _value(operation, setting, path)
+
+
+def paths_of(operation: HardwareStep, setting: TableSetting) -> list[Path]:
+    """Every path of one operation, from any state that satisfies the invariant."""
 
     def code(machine: SymbolicMachine) -> object:
         machine.storage.guard = None
@@ -191,12 +200,7 @@ def claims(name: str, form: NestedFormat, drop: frozenset[str] = frozenset()) ->
         return operation.code(machine, setting.cpu)
 
     with substituted(_contracts(operation)):
-        paths = setting.explore(code, ())
-    for path in paths:
-        yield from path_claims(f"T9h/{name}", path, setting.rules, setting.facts, operation.rounds)
-        yield from _invariant(operation, setting, path)
-        yield from simulate(f"T9h/{name}", path, setting, operation.step, drop)
-        yield from _value(operation, setting, path)
+        return setting.explore(code, ())
 
 
 def _contracts(operation: HardwareStep) -> Mapping[Callable[..., Any], Callable[..., Any]]:
@@ -212,7 +216,7 @@ def _invariant(operation: HardwareStep, setting: Setting, path: Path) -> Iterato
         yield Claim(name, premises, goal(clause, after), (*setting.rules, *path.rules), operation.rounds)
 
 
-def _value(operation: HardwareStep, setting: Setting, path: Path) -> Iterator[Claim]:
+def _value(operation: HardwareStep, setting: TableSetting, path: Path) -> Iterator[Claim]:
     """The word that a device reads is the word of the page that the model lets it read."""
     if operation.name != "dma_load" or not isinstance(path.result, mmu.Access) or path.result.granted is not True:
         return
