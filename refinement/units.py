@@ -167,4 +167,5 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
             text=claim.text.removesuffix("(check-sat)\n"),
             scope=SCOPE | {"nested tables": form.name},
             rlimit=RLIMIT,
+            explain=Call("refinement.counterexample:explain"),
         )

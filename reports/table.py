@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from proofs.obligation import OBLIGATION
+from proofs.obligation import OBLIGATION, Json
 from proofs.results import Exit, Result, Verdict, exit_code, is_hole
 from reports.summary import counts, kinds, natural, worst
 
@@ -90,6 +90,15 @@ def _cell(rows: Sequence[Result]) -> str:
     return f"[{colour}]{mark}{number}[/]"
 
 
+def _lines(name: str, value: Json) -> list[str]:
+    """A value of a counterexample: a list or mapping with one line for each element, below its name."""
+    if isinstance(value, Mapping):
+        return [f"{name}:", *(f"  {key}: {element}" for key, element in value.items())]
+    if isinstance(value, list | tuple):
+        return [f"{name}:", *(f"  {element}" for element in value)]
+    return [f"{name} = {value}"]
+
+
 def _failures(rows: Sequence[Result], say: Callable[[str], None]) -> None:
     for row in rows[:MOST_ROWS]:
         note = " a hole in the battery:" if is_hole(row) else ""
@@ -97,6 +106,7 @@ def _failures(rows: Sequence[Result], say: Callable[[str], None]) -> None:
         if row.reason:
             say(f"    {escape(row.reason)}")
         for name, value in list((row.values or {}).items())[:MOST_ROWS]:
-            say(f"    {escape(name)} = {escape(str(value))}")
+            for line in _lines(name, value):
+                say(f"    {escape(line)}")
     if len(rows) > MOST_ROWS:
         say(f"... and {len(rows) - MOST_ROWS} more that do not hold; --json shows all.")

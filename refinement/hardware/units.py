@@ -36,6 +36,7 @@ def normal_walk(form: str) -> Iterator[Obligation]:
             text=claim.text.removesuffix("(check-sat)\n"),
             scope=SCOPE | {"nested tables": form},
             rlimit=RLIMIT,
+            explain=Call("refinement.counterexample:explain"),
         )
 
 

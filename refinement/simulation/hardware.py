@@ -183,10 +183,16 @@ def claims(name: str, form: NestedFormat) -> Iterator[Claim]:
     (operation,) = (o for o in OPERATIONS if o.name == name)
     setting = TableSetting(form, True, LOOPS)
     for path in paths_of(operation, setting):
-        yield from path_claims(f"T9h/{name}", path, setting.rules, setting.facts, operation.rounds)
-        yield from _invariant(operation, setting, path)
-        yield from simulate(f"T9h/{name}", path, setting, operation.step)
-        yield from _value(operation, setting, path)
+        yield from claims_about(operation, setting, path)
+
+
+def claims_about(operation: HardwareStep, setting: TableSetting, path: Path) -> Iterator[Claim]:
+    """All the claims about one path of an operation."""
+    name = f"T9h/{operation.name}"
+    yield from path_claims(name, path, setting.rules, setting.facts, operation.rounds)
+    yield from _invariant(operation, setting, path)
+    yield from simulate(name, path, setting, operation.step)
+    yield from _value(operation, setting, path)
 
 
 def paths_of(operation: HardwareStep, setting: TableSetting) -> list[Path]:
