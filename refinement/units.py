@@ -92,6 +92,7 @@ def _action(name: str) -> str:
         "enclave_load": "enclave_step",
         "enclave_fetch": "enclave_step",
         "enclave_store": "enclave_step",
+        "normal_fetch": "normal_load",
         "dma_load": "device_read",
         "dma_store": "device_write",
         "remove_page": "remove_page_at_destroy",

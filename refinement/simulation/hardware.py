@@ -12,6 +12,7 @@ from typing import Any, Final
 from impl.machine import iommu, mmu
 from impl.machine.registers import NESTED_ROOT, RAX
 from model.hyperenclave.vocabulary import Operation
+from model.language.logic import Value
 from model.language.terms import t_not
 from refinement import bits
 from refinement.bits import NestedFormat
@@ -135,10 +136,10 @@ FILLED: Final = ("outcome", "tlb_rights", "tlb_frame", "shared_page")
 ALL: Final = ("contents", "registers", "cssa", "aep")
 
 
-def _normal_access(action: str) -> Callable[[Reading], Step]:
+def _normal_access(action: str, further: Mapping[str, Value]) -> Callable[[Reading], Step]:
     def step(reading: Reading) -> Step:
         access = Access(Operation.COMPUTE, reading.setting.focus, INDEX, VALUE)
-        arguments = {"c": reading.cpu, "v": reading.setting.focus}
+        arguments = {"c": reading.cpu, "v": reading.setting.focus, **further}
         rounds: dict[str, int] = dict.fromkeys(ALL, 2)
         return Step(action, arguments, access=access, absent=reading.path.result is not True, rounds=rounds)
 
@@ -171,8 +172,9 @@ OPERATIONS: Final = (
     HardwareStep("enclave_load", INSIDE, _read(mmu.load), _enclave_access(Operation.LOAD)),
     HardwareStep("enclave_fetch", INSIDE, _read(mmu.fetch), _enclave_access(Operation.FETCH)),
     HardwareStep("enclave_store", INSIDE, _store, _enclave_access(Operation.STORE), rounds=2),
-    HardwareStep("normal_load", NORMAL, _read(mmu.load), _normal_access("normal_load")),
-    HardwareStep("normal_store", NORMAL, _store, _normal_access("normal_store")),
+    HardwareStep("normal_load", NORMAL, _read(mmu.load), _normal_access("normal_load", {"fetches": False})),
+    HardwareStep("normal_fetch", NORMAL, _read(mmu.fetch), _normal_access("normal_load", {"fetches": True})),
+    HardwareStep("normal_store", NORMAL, _store, _normal_access("normal_store", {})),
     HardwareStep("dma_load", None, _dma_load, _dma("device_read")),
     HardwareStep("dma_store", None, _dma_store, _dma("device_write")),
 )

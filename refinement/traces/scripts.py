@@ -14,6 +14,7 @@ from refinement.traces.author import (
     DATA_PAGE,
     DESCRIPTOR,
     NUMBERS,
+    SECOND_TCS,
     SHARED_BASE,
     SIGSTRUCT,
     SOURCE,
@@ -215,6 +216,26 @@ def denied(a: Author) -> None:
     a.enter(0, name="resume")
 
 
+def residue(a: Author) -> None:
+    """What entries and exits must not take along: registers, flags, extended state, translations; and near misses."""
+    a.create(1)
+    a.add(1, DATA_PAGE)
+    a.add(1, DATA_PAGE)
+    a.add(1, SSA_PAGE, frame=a.replay.machine.layout.epc_end)
+    a.build(0, second=True)
+    a.access(0, kernel_address(APPLICATION))
+    a.run(0)
+    a.set(0, r15=0x5EC2E7, r17=(1 << 64) - 1)
+    a.act("interrupt", cpu=0, vector=33)
+    a.enter(0, 1, page=SECOND_TCS)
+    a.act("complete", cpu=1)
+    a.access(1, base_of(0) + SSA_PAGE * PAGE, "store", 20, 0x5EC2E7)
+    a.access(1, base_of(0) + SSA_PAGE * PAGE, "store", 64, 3)
+    a.call("exit", 1, rbx=0x40_0000)
+    a.run(0, name="resume")
+    a.act("interrupt", cpu=0, vector=34)
+
+
 SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {
     "life-cycle": (life_cycle, NestedFormat.EPT),
     "interrupt-and-resume": (interrupt_and_resume, NestedFormat.NPT),
@@ -223,6 +244,7 @@ SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {
     "nasty-pointers": (nasty_pointers, NestedFormat.EPT),
     "bad-pages": (bad_pages, NestedFormat.EPT),
     "denied": (denied, NestedFormat.EPT),
+    "residue": (residue, NestedFormat.NPT),
 }
 
 
