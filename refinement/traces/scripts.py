@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from impl.machine.primitives import NestedFormat
+from impl.machine.registers import CR3
 from refinement.traces.author import (
     AEP,
     APPLICATION,
@@ -19,10 +20,11 @@ from refinement.traces.author import (
     SIGSTRUCT,
     SOURCE,
     SSA_PAGE,
+    TCS_PAGE,
     Author,
     base_of,
 )
-from refinement.traces.operating_system import UNMAPPED, kernel_address
+from refinement.traces.operating_system import ROOT, UNMAPPED, kernel_address
 from refinement.traces.replay import Replay, boot
 from refinement.traces.trace import STANDARD, Change, Step
 from refinement.traces.world import ADD, PAGE, READ, REG, TCS, WRITE, secinfo, tcs_bytes
@@ -217,11 +219,7 @@ def denied(a: Author) -> None:
 
 
 def residue(a: Author) -> None:
-    """What entries and exits must not take along: registers, flags, extended state, translations; and near misses."""
-    a.create(1)
-    a.add(1, DATA_PAGE)
-    a.add(1, DATA_PAGE)
-    a.add(1, SSA_PAGE, frame=a.replay.machine.layout.epc_end)
+    """What entries and exits must not take along: registers, flags, extended state, translations."""
     a.build(0, second=True)
     a.access(0, kernel_address(APPLICATION))
     a.run(0)
@@ -236,6 +234,27 @@ def residue(a: Author) -> None:
     a.act("interrupt", cpu=0, vector=34)
 
 
+def near_misses(a: Author) -> None:
+    """Calls that are wrong by one bit or one frame, and what the normal VM's tables must not lead to."""
+    y = a.replay.machine.layout
+    a.create(2, base=1 << 47)
+    a.create(1)
+    a.add(1, DATA_PAGE)
+    a.add(1, DATA_PAGE)
+    a.add(1, SSA_PAGE, frame=y.epc_end)
+    a.add(1, SSA_PAGE, fields={"source": a.free[0] << 12})
+    a.add(1, TCS_PAGE, tcs_bytes(), secinfo(TCS, READ))
+    a.call("enter", 1, rbx=kernel_address(APPLICATION), rcx=AEP)
+    a.set(1, **{f"r{CR3}": y.zero_frame << 12})
+    a.create(2, 1)
+    a.set(1, **{f"r{CR3}": ROOT << 12})
+    a.build(0)
+    a.share(0, SHARED_BASE, SHARED_BASE + PAGE)
+    a.map_user(SHARED_BASE, y.zero_frame)
+    a.run(0)
+    a.act("fault", cpu=0, address=SHARED_BASE, access=1)
+
+
 SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {
     "life-cycle": (life_cycle, NestedFormat.EPT),
     "interrupt-and-resume": (interrupt_and_resume, NestedFormat.NPT),
@@ -245,6 +264,7 @@ SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {
     "bad-pages": (bad_pages, NestedFormat.EPT),
     "denied": (denied, NestedFormat.EPT),
     "residue": (residue, NestedFormat.NPT),
+    "near-misses": (near_misses, NestedFormat.NPT),
 }
 
 
