@@ -156,6 +156,7 @@ class Unit:
     make: the function that yields `Obligation` and `Finding` objects, always the same ones from the same sources.
     ignores: files that cannot change what is made, as glob patterns from the root; everything else counts.
     yields: glob patterns of the ids of what it makes, so that one id need not run every unit; () means any.
+    first: runs before all units that do not say so, whatever they cost.
     """
 
     id: str
@@ -165,3 +166,4 @@ class Unit:
     observers: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     yields: tuple[str, ...] = ()
+    first: bool = False
