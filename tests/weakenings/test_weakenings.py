@@ -60,6 +60,14 @@ def test_every_weakening_of_the_monitor_alone_is_noticed_by_the_refinement_or_a_
     assert monitor <= slugs_in("refinement", "replay")
 
 
+def test_the_document_says_who_notices() -> None:
+    lines = (ROOT / "docs" / "weakenings.md").read_text("utf-8").splitlines()
+    for table, column in (("model", "obligation"), ("refinement", "obligation"), ("replay", "trace")):
+        for row in EXPECTATIONS[table]:
+            slug, wanted = row["slug"], f"`{row[column]}`"
+            assert any(line.startswith(f"| `{slug}` |") and wanted in line for line in lines), (slug, wanted)
+
+
 def test_the_theorem_that_a_weakening_names_is_the_one_that_notices() -> None:
     for row in EXPECTATIONS["model"]:
         named = weaken.load(WORKBENCH.weakenings, row["slug"]).theorem
