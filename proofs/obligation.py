@@ -14,6 +14,7 @@ Status = Literal["unsat", "sat", "unknown"]
 
 DEFAULT_RLIMIT: Final = 20_000_000
 OBLIGATION: Final = "obligation"
+COVERAGE: Final = "coverage"  # a finding whose values people should see even if all is well
 
 
 class BadInputError(ValueError):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from impl.machine.primitives import NestedFormat
-from proofs.obligation import Call, Finding, Json, Unit
+from proofs.obligation import COVERAGE, Call, Finding, Json, Unit
 from refinement.traces import coverage
 from refinement.traces.author import Author
 from refinement.traces.generator import Adversary
@@ -84,8 +84,9 @@ def _coverage(taken: list[Taken]) -> Finding:
     }  # fmt: skip
     if missed or strange or share < ENOUGH:
         reason = f"not reached: {missed}; not expected: {strange}; {share:.0%} of the steps succeed"
-        return _finding("replay/coverage", words, "UNKNOWN", "", values, reason)
-    return _finding("replay/coverage", words, "TESTED", f"{sum(cells.values())} steps", values)
+        return Finding("replay/coverage", COVERAGE, THEOREM, "", "", words, "UNKNOWN", reason=reason, values=values)
+    steps = f"{sum(cells.values())} steps"
+    return Finding("replay/coverage", COVERAGE, THEOREM, "", "", words, "TESTED", steps, values=values)
 
 
 def generated(seed: int) -> Iterator[Finding]:
