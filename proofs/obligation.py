@@ -15,6 +15,7 @@ Status = Literal["unsat", "sat", "unknown"]
 
 DEFAULT_RLIMIT: Final = 20_000_000
 OBLIGATION: Final = "obligation"
+COVERAGE: Final = "coverage"  # a finding whose values people should see even if all is well
 
 
 class BadInputError(ValueError):
@@ -158,6 +159,7 @@ class Unit:
     ignores: files that cannot change what is made, as glob patterns from the root; everything else counts.
     yields: glob patterns of the ids of what it makes, so that one id need not run every unit; making anything else is
     an error of ours; () means any.
+    first: runs before all units that do not say so, whatever they cost.
     """
 
     id: str
@@ -167,6 +169,7 @@ class Unit:
     observers: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     yields: tuple[str, ...] = ()
+    first: bool = False
 
     def may_make(self, identifier: str) -> bool:
         """Something of this name may be among what the unit makes."""

@@ -104,8 +104,8 @@ class Pool:
         return message.value
 
     def run(self, jobs: Sequence[Job], desk: Desk, cost: Callable[[Job], float] = lambda _: 0.0) -> None:
-        """Run all jobs, the most expensive first (ties keep their order)."""
-        waiting = sorted(jobs, key=lambda job: -cost(job))
+        """Run all jobs, those that want to be first, then the most expensive (ties keep their order)."""
+        waiting = sorted(jobs, key=lambda job: (not job.unit.first, -cost(job)))
         while waiting or any(worker.job for worker in self._workers):
             while waiting and (len(self._workers) < self.size or any(w.job is None for w in self._workers)):
                 worker = self._idle()

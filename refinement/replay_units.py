@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from impl.machine.primitives import NestedFormat
-from proofs.obligation import Call, Finding, Json, Unit
+from proofs.obligation import COVERAGE, Call, Finding, Json, Unit
 from refinement.traces import coverage
 from refinement.traces.author import Author
 from refinement.traces.generator import Adversary
 from refinement.traces.replay import Booted, DivergenceError, Replay, Taken, boot, replay
+from refinement.traces.shrinking import Failing, shrunk
 from refinement.traces.trace import STANDARD, Trace, load
 
 KIND: Final = "replay"
@@ -29,7 +30,7 @@ SEEDS: Final = (1, 2)
 EXAMPLES: Final = 8
 DEEDS: Final = 30
 SHRINKS: Final = 200
-"""Further examples that Hypothesis may try to make a failing trace smaller."""
+"""Replays that may be tried to make a failing trace smaller."""
 ENOUGH: Final = 0.3
 WORDS: Final = (
     "After each step of the trace, monitor and model agree on outcome and state, all invariants hold, and no observer "
@@ -41,14 +42,14 @@ def units() -> list[Unit]:
     """Kept traces first, then those of the repository, then one unit for each seed."""
     target = "refinement.replay_units"
     return [
-        _unit("replay/kept", Call(f"{target}:kept"), "replay/kept", "replay/kept/*"),
+        _unit("replay/kept", Call(f"{target}:kept"), "replay/kept", "replay/kept/*", first=True),
         _unit("replay/saved", Call(f"{target}:saved"), "replay/saved/*", "replay/coverage"),
         *(_unit(f"replay/seed-{n}", Call(f"{target}:generated", {"seed": n}), f"replay/seed-{n}") for n in SEEDS),
     ]
 
 
-def _unit(name: str, call: Call, *yields: str) -> Unit:
-    return Unit(name, (THEOREM,), call, yields=yields)
+def _unit(name: str, call: Call, *yields: str, first: bool = False) -> Unit:
+    return Unit(name, (THEOREM,), call, yields=yields, first=first)
 
 
 def file_findings(path: str) -> list[Finding]:
@@ -87,22 +88,26 @@ def _coverage(taken: list[Taken]) -> Finding:
     }  # fmt: skip
     if missed or strange or share < ENOUGH:
         reason = f"not reached: {missed}; not expected: {strange}; {share:.0%} of the steps succeed"
-        return _finding("replay/coverage", words, "UNKNOWN", "", values, reason)
-    return _finding("replay/coverage", words, "TESTED", f"{sum(cells.values())} steps", values)
+        return Finding("replay/coverage", COVERAGE, THEOREM, "", "", words, "UNKNOWN", reason=reason, values=values)
+    steps = f"{sum(cells.values())} steps"
+    return Finding("replay/coverage", COVERAGE, THEOREM, "", "", words, "TESTED", steps, values=values)
 
 
 def generated(seed: int) -> Iterator[Finding]:
     """Traces of a nasty operating system; a failing one is shrunk, kept for the next run, and shown."""
     started = time.process_time()
-    booted = boot(NestedFormat.EPT if seed % 2 else NestedFormat.NPT, STANDARD)
-    search = Search(booted)
-    identifier = f"replay/seed-{seed}"
+    identifier, nested = f"replay/seed-{seed}", NestedFormat.EPT if seed % 2 else NestedFormat.NPT
+    try:
+        search = Search(boot(nested, STANDARD))
+    except DivergenceError as divergence:
+        yield _refuted(identifier, Trace((), "", nested), divergence)
+        return
     failing = search.run(seed)
     if failing is not None:
         folder = os.environ.get(KEPT_VARIABLE)
         if folder:
-            failing.trace("A generated trace that failed.").save(Path(folder) / f"seed-{seed}.json")
-        yield _refuted(identifier, failing.trace(""), failing.divergence)
+            failing.trace.save(Path(folder) / f"seed-{seed}.json")
+        yield _refuted(identifier, failing.trace, failing.divergence)
         return
     cells = coverage.count(search.taken)
     share = coverage.succeeded(cells)
@@ -115,18 +120,6 @@ def generated(seed: int) -> Iterator[Finding]:
     yield _finding(identifier, WORDS, *verdict, values, reason, seconds)
 
 
-class Failing:
-    """A trace after which monitor and model differ."""
-
-    def __init__(self, author: Author, divergence: DivergenceError) -> None:
-        self._author = author
-        self.divergence = divergence
-
-    def trace(self, words: str) -> Trace:
-        """The trace itself."""
-        return self._author.trace(words)
-
-
 class Search:
     """Generated traces from one booted machine; `taken` are the steps of those that did not fail."""
 
@@ -135,12 +128,12 @@ class Search:
         self.taken: list[Taken] = []
 
     def run(self, seed: int) -> Failing | None:
-        """Try a number of traces; the smallest failing one that was found."""
+        """Try a number of traces; the first one after which monitor and model differ, made small."""
         limits = settings(
-            max_examples=EXAMPLES, database=None, deadline=None, phases=(Phase.generate, Phase.shrink),
+            max_examples=EXAMPLES, database=None, deadline=None, phases=(Phase.generate,),
             suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much),
         )  # fmt: skip
-        failing: list[Failing] = []
+        failing: list[Trace] = []
 
         def fails(data: st.DataObject) -> bool:
             found = self._attempt(data)
@@ -152,16 +145,16 @@ class Search:
             find(st.data(), fails, settings=limits, random=random.Random(seed))
         except NoSuchExample:
             return None
-        return min(failing, key=lambda one: len(one.trace("").steps))
+        return shrunk(failing[0], self._booted, SHRINKS)
 
-    def _attempt(self, data: st.DataObject) -> Failing | None:
+    def _attempt(self, data: st.DataObject) -> Trace | None:
         author = Author(Replay(self._booted))
         adversary = Adversary(author, data.draw)
         try:
             for _ in range(data.draw(st.integers(1, DEEDS))):
                 adversary.deed()
-        except DivergenceError as divergence:
-            return Failing(author, divergence)
+        except DivergenceError:
+            return author.trace("A generated trace that failed.")
         self.taken += author.replay.taken
         return None
 

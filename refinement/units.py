@@ -2,7 +2,8 @@
 
 Identifiers are ``T9/<entry>/path-k/<what>`` for EPT and ``T9/<entry>@npt/...`` for NPT; `what` is a clause of the
 representation invariant in capitals, a component of the model, ``outcome``, ``operands``, ``conditions`` (what the
-code requires on its way) or ``coverage`` (the paths are all there are).
+code requires on its way), ``coverage`` (the paths are all there are), ``choice`` (the monitor may answer like this) or
+``choices are public`` (secrets do not decide the path).
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def _action(name: str) -> str:
         "enclave_load": "enclave_step",
         "enclave_fetch": "enclave_step",
         "enclave_store": "enclave_step",
+        "normal_fetch": "normal_load",
         "dma_load": "device_read",
         "dma_store": "device_write",
         "remove_page": "remove_page_at_destroy",
@@ -170,4 +172,5 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
             text=claim.text.removesuffix("(check-sat)\n"),
             scope=SCOPE | {"nested tables": form.name},
             rlimit=RLIMIT,
+            explain=Call("refinement.counterexample:explain"),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from proofs.obligation import OBLIGATION
+from proofs.obligation import COVERAGE, OBLIGATION, Json
 from proofs.results import Exit, Result, Verdict, exit_code, is_hole
 from reports.summary import counts, kinds, natural, worst
 
@@ -58,6 +58,10 @@ def show(rows: Sequence[Result], console: Console, note: str = "") -> None:
     for kind, members in kinds(rows).items():
         found = ", ".join(f"{number} {verdict}" for verdict, number in counts(members).items())
         say(f"{'obligations' if kind == OBLIGATION else kind}: {len(members)} rows: {found}")
+    for row in rows:
+        if row.kind == COVERAGE and row.holds:
+            say(escape(row.words))
+            _values(row, say)
     _failures([row for row in rows if not row.holds and row.verdict is not Verdict.NOT_CLAIMED], say)
     unclaimed = [row.id for row in rows if row.verdict is Verdict.NOT_CLAIMED]
     if unclaimed:
@@ -90,13 +94,32 @@ def _cell(rows: Sequence[Result]) -> str:
     return f"[{colour}]{mark}{number}[/]"
 
 
+def _values(row: Result, say: Callable[[str], None]) -> None:
+    """The values of a row, indented."""
+    for name, value in list((row.values or {}).items())[:MOST_ROWS]:
+        for line in _lines(name, value):
+            say(f"    {escape(line)}")
+
+
+def _lines(name: str, value: Json) -> list[str]:
+    """A value of a counterexample: a list or mapping with one line for each element, below its name."""
+    if isinstance(value, Mapping):
+        return [f"{name}:", *(f"  {key}: {_brief(element)}" for key, element in value.items())]
+    if isinstance(value, list | tuple):
+        return [f"{name}:", *(f"  {element}" for element in value)]
+    return [f"{name} = {value}"]
+
+
+def _brief(value: Json) -> str:
+    return ", ".join(f"{key} {element}" for key, element in value.items()) if isinstance(value, Mapping) else str(value)
+
+
 def _failures(rows: Sequence[Result], say: Callable[[str], None]) -> None:
     for row in rows[:MOST_ROWS]:
         note = " a hole in the battery:" if is_hole(row) else ""
         say(f"[red]{escape(row.label)}[/]{note} [bold]{escape(row.id)}[/] {escape(row.words)}")
         if row.reason:
             say(f"    {escape(row.reason)}")
-        for name, value in list((row.values or {}).items())[:MOST_ROWS]:
-            say(f"    {escape(name)} = {escape(str(value))}")
+        _values(row, say)
     if len(rows) > MOST_ROWS:
         say(f"... and {len(rows) - MOST_ROWS} more that do not hold; --json shows all.")

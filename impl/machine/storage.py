@@ -69,7 +69,10 @@ class PhysicalMemory:
         if words is None or index < 0:
             self._check(frame, index)
             return 0
-        return words[index]
+        try:
+            return words[index]
+        except IndexError as error:
+            raise StorageError(f"there is no word {index} of frame {frame:#x}") from error
 
     def __setitem__(self, key: Key, value: int) -> None:
         assert isinstance(key, tuple)

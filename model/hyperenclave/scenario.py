@@ -183,7 +183,7 @@ def life_cycle() -> list[Call]:
         _descriptor("shared_memory_add", 1, well_formed=True, r=SHARED, exhausted=False),
         ("normal_fill", {"c": 0, "v": 0, "g": 0, "wanted": 7}),
         ("normal_store", {"c": 0, "v": 0}),
-        ("normal_load", {"c": 0, "v": 0}),
+        ("normal_load", {"c": 0, "v": 0, "fetches": False}),
         ("evict", {"c": 0, "v": 0}),
         ("device_read", {"d": 0, "g": 0}),
         ("device_write", {"d": 0, "g": 1}),

@@ -215,7 +215,7 @@ def lemma_claims(lemma: Lemma, setting: Setting) -> Iterator[Claim]:
     """Run the real code on real table words and state what the contract promises."""
     before = setting.state(setting.before)
     clauses = TABLE_CLAUSES if lemma.waived is None else structure.waiving(*lemma.waived)
-    known = rules(clauses, before, setting.before)
+    known = rules(clauses, before)
 
     def code(run: Run) -> object:
         machine = setting.machine(run)

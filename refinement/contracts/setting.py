@@ -16,7 +16,7 @@ from refinement.engine.instances import Rule
 from refinement.engine.machine import BUSY_CPU, Loop, SymbolicMachine, monitor_guard, symbolic_layout
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
-from refinement.engine.storage import FieldShape, Shape, SymbolicStorage, View
+from refinement.engine.storage import FieldShape, Node, Shape, SymbolicStorage, View
 from refinement.engine.values import SymInt, condition, unknown
 from refinement.invariants.clause import Clause, Layout
 from refinement.invariants.layout import well_formed
@@ -43,12 +43,17 @@ def contract_shapes() -> dict[str, Shape]:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a piece of the monitor is executed: nested format, and tables as words or by contract."""
+    """Where a piece of the monitor is executed: nested format, and tables as words or by contract.
+
+    left_out: fields that invariant and abstraction do not read (they find something arbitrary, the same before and
+    after), to see that something depends on each.
+    """
 
     form: NestedFormat
     by_contract: bool
     loops: Mapping[str, Loop]
     focus_name: str = "focus"
+    left_out: frozenset[str] = frozenset()
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -71,8 +76,14 @@ class Setting:
         return unknown(self.focus_name, 36)
 
     def state(self, view: View) -> MonitorState:
-        """A snapshot as the invariant reads it."""
-        return MonitorState(view, self.layout, self.form, self.cpu, self.focus)
+        """A snapshot as invariant and abstraction read it."""
+        seen = View(view.nodes | self._elsewhere) if self.left_out else view
+        return MonitorState(seen, self.layout, self.form, self.cpu, self.focus)
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, Node]:
+        """The fields that are left out, as those of a storage that has nothing to do with the monitor's."""
+        return SymbolicStorage({name: self.shapes[name] for name in self.left_out}, "elsewhere").nodes
 
     @cached_property
     def clauses(self) -> tuple[Clause, ...]:
@@ -91,7 +102,7 @@ class Setting:
 
     def facts_about(self, view: View) -> list[Rule]:
         """The invariant of another snapshot."""
-        return rules((*self.clauses, *COUNTING), self.state(view), view)
+        return rules((*self.clauses, *COUNTING), self.state(view))
 
     @cached_property
     def facts(self) -> tuple[tuple[str, Term], ...]:

@@ -119,7 +119,7 @@ def _promise(
     machine: SymbolicMachine, old: MonitorState, new: MonitorState, view: View, owner: Number, table: Number
 ) -> None:
     run = machine.run
-    run.rules.extend(rules(TABLE_CLAUSES, new, view))
+    run.rules.extend(rules(TABLE_CLAUSES, new))
 
     def owners(keys: Keys) -> Term:
         f = number_of(keys[0])

@@ -84,7 +84,9 @@ class SymbolicMachine:
 
     def memory_is_zero(self, frame: Number, first: int, end: int) -> Truth:
         """Whether the words first..end-1 are 0: true says so of each word, false names a word that is not."""
-        place = self._trusted(frame, "memory_is_zero")
+        y = self.layout
+        self.run.require(condition(in_range(frame, y.staging_first, y.zero_frame)), "memory_is_zero: a staging frame")
+        place = word_of(frame, FRAME_WIDTH, "memory_is_zero")
         before = self.storage.nodes["memory"]
         answer = self.run.fresh("all_zero", 1).term
         yes = words.same(answer, number(1, 1))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
+from importlib.abc import InspectLoader
+from inspect import currentframe
 from typing import Protocol
 
 from model.language.terms import FALSE, TRUE, Term, t_and, t_not
@@ -50,6 +54,27 @@ class Oracle(Protocol):
         ...
 
 
+def place() -> str:
+    """The line of the code under execution (`impl`) that asks: module and text; "branch" if nothing of it runs."""
+    frame = currentframe()
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("impl."):
+            lines = _source(module)
+            text = lines[frame.f_lineno - 1].strip() if frame.f_lineno <= len(lines) else ""
+            return f"{module.rpartition('.')[2]}.py  {text}"
+        frame = frame.f_back
+    return "branch"
+
+
+@cache
+def _source(module: str) -> list[str]:
+    """The lines of a module as it was loaded."""
+    loader = getattr(sys.modules[module], "__loader__", None)
+    text = loader.get_source(module) if isinstance(loader, InspectLoader) else None
+    return (text or "").splitlines()
+
+
 class PathEndError(Exception):
     """The run ends here on purpose: what follows is covered by a contract, and everything needed is recorded."""
 
@@ -92,7 +117,7 @@ class Run:
             forced = not side or not self.oracle.possible(self, t_not(condition))
         self.choices.append((side, forced))
         taken = condition if side else t_not(condition)
-        self._note(Kind.FORCED if forced else Kind.DECISION, taken, "branch")
+        self._note(Kind.FORCED if forced else Kind.DECISION, taken, f"{'yes' if side else 'no'}  {place()}")
         return side
 
     def known(self, condition: Term) -> bool | None:
@@ -135,6 +160,7 @@ class Run:
         else:
             side = True
         self.choices.append((side, False))
+        self.entries.append(Entry(Kind.DECISION, TRUE, f"{'yes' if side else 'no'}  {name}"))
         self.event("split", name, side)
         return side
 

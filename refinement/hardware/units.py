@@ -37,6 +37,7 @@ def normal_walk(form: str) -> Iterator[Obligation]:
             text=claim.text.removesuffix("(check-sat)\n"),
             scope=SCOPE | {"nested tables": form},
             rlimit=RLIMIT,
+            explain=Call("refinement.counterexample:explain"),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from model.language.terms import Term
 from refinement.engine.instances import KeysOf, Rule
 from refinement.engine.storage import Keys, View
-from refinement.engine.values import condition, ghost, number_of, unknown, word_of
+from refinement.engine.values import EngineError, condition, ghost, number_of, unknown, word_of
 from refinement.invariants.clause import TABLE_WORD, Clause, Suggest
 from refinement.invariants.enclaves import COUNTING, ENCLAVE_CLAUSES
 from refinement.invariants.pages import PAGE_CLAUSES
@@ -33,9 +33,11 @@ def goal(clause: Clause, state: MonitorState) -> Term:
         return condition(clause.formula(state, *(unknown(f"any.{name}", w) for name, w in clause.keys.items())))
 
 
-def rule(clause: Clause, state: MonitorState, view: View) -> Rule:
-    """The clause as a fact about a snapshot, to be used wherever one of its trigger fields is read."""
-    triggers: dict[str, KeysOf] = {}
+def rule(clause: Clause, state: MonitorState) -> Rule:
+    """The clause as a fact about a symbolic state, to be used wherever one of its trigger fields is read."""
+    view, triggers = state.fields, dict[str, KeysOf]()
+    if not isinstance(view, View):
+        raise EngineError("only a symbolic state has facts to be instantiated")
     for name, suggest in clause.triggers.items():
         field = "memory" if name == TABLE_WORD else name
         if field not in view.nodes or (name == TABLE_WORD and state.by_contract):
@@ -45,9 +47,9 @@ def rule(clause: Clause, state: MonitorState, view: View) -> Rule:
     return Rule(clause.name, triggers, lambda keys: instance(clause, state, keys))
 
 
-def rules(clauses: Iterable[Clause], state: MonitorState, view: View) -> list[Rule]:
-    """All the clauses as facts about a snapshot."""
-    return [rule(clause, state, view) for clause in clauses]
+def rules(clauses: Iterable[Clause], state: MonitorState) -> list[Rule]:
+    """All the clauses as facts about a symbolic state."""
+    return [rule(clause, state) for clause in clauses]
 
 
 def _keys_of(clause: Clause, state: MonitorState, suggest: Suggest, table_word: bool) -> KeysOf:

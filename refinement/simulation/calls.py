@@ -9,8 +9,11 @@ from typing import Final
 from impl.machine.registers import CPL, RBX, RDI
 from model.hyperenclave.vocabulary import Code, Cpu, Frame, Page, PageType, Pointer
 from model.language.logic import And, Not, Value
+from refinement.contracts.tables import GUEST_FRAMES, NESTED_FRAMES
+from refinement.correspondence import SLOTS
 from refinement.engine.values import Number, condition, merge, unknown, word_of
 from refinement.interpretation import LAST_PAGE, MASK32
+from refinement.invariants.state import MonitorState
 from refinement.measurement import Digest, Shape
 from refinement.opaque import FrameSet, Range, decoded, difference, same
 from refinement.simulation.delivery import delivered
@@ -25,6 +28,8 @@ FAULT_ERROR_OF_TCS: Final = 7  # present, write, user: the page is there, but no
 NOT_REMOVED: Final = (1 << 64) - 22  # -22, EINVAL, as a signed word
 NO_PAGE: Final = 1 << 52
 LAST_FRAME: Final = (1 << 40) - 1
+CREATE_FRAMES: Final = 2 + NESTED_FRAMES  # two roots, of which the guest's is mapped
+PAGE_FRAMES: Final = GUEST_FRAMES + NESTED_FRAMES  # a guest mapping and a nested one
 TYPES: Final = {0: PageType.SECS, 1: PageType.TCS, 2: PageType.REG, 3: PageType.VA}
 
 # Words of the structures that calls take (public monitor, src/enclave/structs.rs; SDM 3D 38.7).
@@ -54,9 +59,14 @@ def answer(reading: Reading, address: Number = 0, error: Number = 0) -> Deliver:
     return lambda r: delivered(r, reading.outcome, address, error)
 
 
-def exhausted(reading: Reading) -> bool:
-    """The monitor answered that something has run out."""
-    return reading.outcome is Code.ENOMEM
+def short_of(reading: Reading, frames: int) -> Value:
+    """Fewer pool frames are free than the call may have to take, before it has looked at any table."""
+    return condition(reading.before.pool_free[()] < frames)
+
+
+def no_slot(s: MonitorState, e: Number) -> Value:
+    """Every slot for a shared range of the enclave is taken."""
+    return condition(And(*(Not(s.shared_end[e, k] == 0) for k in range(SLOTS))))
 
 
 def tables(reading: Reading) -> FrameSet:
@@ -68,7 +78,8 @@ def tables(reading: Reading) -> FrameSet:
 def _step(reading: Reading, action: str, arguments: Mapping[str, Value], hints: object = None) -> Step:
     common = {"c": reading.cpu, "supervisor": supervisor(reading)}
     given = hints if isinstance(hints, dict) else {}
-    return Step(action, common | dict(arguments), reading.outcome, deliver=answer(reading), hints=given)
+    choice = arguments["exhausted"] if reading.outcome is Code.ENOMEM else True
+    return Step(action, common | dict(arguments), reading.outcome, deliver=answer(reading), hints=given, choice=choice)
 
 
 def by_handle(action: str) -> Callable[[Reading], Step]:
@@ -110,7 +121,7 @@ def create(reading: Reading) -> Step:
         "base": (base >> 12) & LAST_PAGE,
         "size": (size >> 12) & ((1 << 37) - 1),
         "shape": Shape(frame_size & MASK32, size),
-        "exhausted": exhausted(reading),
+        "exhausted": short_of(reading, CREATE_FRAMES),
         "tables": tables(reading),
     }
     return _step(reading, "create", arguments)
@@ -141,7 +152,7 @@ def add_page(reading: Reading) -> Step:
         "source": saturated(source >> 12, LAST_FRAME),
         "source_aligned": condition(source & OFFSET_MASK == 0),
         "data": page_of_node(reading.path.post.nodes["memory"], staging & ((1 << 40) - 1)),
-        "exhausted": exhausted(reading),
+        "exhausted": short_of(reading, PAGE_FRAMES),
         "tables": tables(reading),
     }
     return _step(reading, "add_page", arguments)
@@ -180,7 +191,7 @@ def shared_memory_add(reading: Reading) -> Step:
         "e": e,
         "well_formed": condition(And(aligned, r.start < r.end, r.end <= LOW_HALF, small)),
         "r": r,
-        "exhausted": exhausted(reading),
+        "exhausted": no_slot(s, e),
     }
     starts = [first, s.elrange_first[e], *(s.shared_first[e, k] for k in range(4))]
     return replace(_step(reading, "shared_memory_add", arguments, {Page: starts}), apart=True)

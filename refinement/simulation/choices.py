@@ -2,7 +2,8 @@
 
 Replace every word of every REG page of an enclave, and (outside that enclave's own calls) the registers of every CPU
 that runs one, by arbitrary other values: the same path is taken.  Which pool frame is taken depends on `pool_owner`
-alone, by the contract of `pool_take`, and no secret is in there.
+alone, by the contract of `pool_take`, and no secret is in there.  The one primitive that answers a question about
+memory, `memory_is_zero`, demands a staging frame.  When the monitor answers ENOMEM is a claim of its own (``choice``).
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ def same_path(path: Path, setting: Setting, own_registers: bool) -> Term:
     s = setting.state(setting.before)
 
     def secret(function: Function, arguments: Sequence[Term]) -> Term | None:
-        first = number_of(arguments[0])
-        if function.name == "pre.memory":
-            word = s.epcm[first, 0]
+        field = function.name.rpartition(".")[2]  # of the state before, or of what a primitive or loop left
+        if field == "memory":
+            f = number_of(arguments[0])
+            word = s.epcm[f, 0]
             regular = And(bits.is_valid(word), bits.page_type(word) == bits.REG)
-            return condition(And(is_epc(setting.layout, first), regular))
-        if function.name in ("pre.register", "pre.xstate") and not own_registers:
-            return condition(s.cpu_mode[first] == INSIDE)
+            return condition(And(is_epc(setting.layout, f), regular))
+        if field in ("register", "xstate") and not own_registers:
+            return condition(s.cpu_mode[number_of(arguments[0])] == INSIDE)
         return None
 
     def replaced(node: Term) -> Term | None:

@@ -23,18 +23,18 @@ COMPARED = tuple(name for name in HYPERENCLAVE.components if name not in ENVIRON
 """Every component but the environment's own: `result` is the outcome, which has an obligation of its own."""
 
 
-def any_keys(component: str) -> Keys:
-    """Arbitrary keys of a component."""
-    return tuple(any_key(sort, n) for n, sort in enumerate(HYPERENCLAVE.components[component].keys))
+def any_keys(component: str, which: str = "any") -> Keys:
+    """Arbitrary keys of a component; `which` tells one arbitrary choice from another."""
+    return tuple(any_key(sort, n, which) for n, sort in enumerate(HYPERENCLAVE.components[component].keys))
 
 
-def any_key(sort: Sort, position: int) -> Value:
+def any_key(sort: Sort, position: int, which: str = "any") -> Value:
     """An arbitrary value of a sort of keys, named after the sort and its position."""
     if sort == RangeSort:
-        return Range(unknown(f"any.start{position}", 64), unknown(f"any.stop{position}", 64))
+        return Range(unknown(f"{which}.start{position}", 64), unknown(f"{which}.stop{position}", 64))
     if sort == Device:
         raise TypeError("devices have no part in the monitor's state")
-    return unknown(f"any.{sort.name}{position}", WIDTHS[sort])
+    return unknown(f"{which}.{sort.name}{position}", WIDTHS[sort])
 
 
 class Expected:

@@ -7,13 +7,13 @@ from typing import Final
 
 from impl.monitor.codes import Code as MonitorCode
 from model.hyperenclave.vocabulary import Code, Operation
-from model.language.logic import And, Not, Or
+from model.language.logic import And, Not, Or, Value
 from refinement import bits
 from refinement.engine.values import Number, condition, merge, unknown
 from refinement.interpretation import Access, Event
-from refinement.invariants.layout import in_range
+from refinement.invariants.layout import in_range, is_normal
 from refinement.simulation import delivery
-from refinement.simulation.calls import tables
+from refinement.simulation.calls import PAGE_FRAMES, short_of, tables
 from refinement.simulation.reading import Reading
 from refinement.simulation.step import STANDS_STILL, Deliver, Step
 
@@ -136,8 +136,16 @@ def _fault_exit(reading: Reading, access: int, wanted: Access) -> Step:
         {"c": reading.cpu, "event": event},
         access=wanted,
         deliver=deliver,
+        choice=_unmappable(reading, enclave) if reading.translations else True,
         known=(("the faulting access is not granted", condition(_denied(reading, enclave, page, access, in_shared))),),
     )
+
+
+def _unmappable(reading: Reading, enclave: Number) -> Value:
+    """The frame that the normal VM's tables name is not normal, or stands for another page, or tables have run out."""
+    s, frame = reading.before, reading.translated(0)
+    taken = Not(s.leaf[bits.NESTED, enclave, frame & ((1 << 36) - 1)] == 0)
+    return condition(Or(Not(is_normal(s.layout, frame)), taken, short_of(reading, PAGE_FRAMES)))
 
 
 def _outside(reading: Reading, access: int, registered: object, basic: int) -> Number:

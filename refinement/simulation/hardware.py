@@ -12,6 +12,7 @@ from typing import Any, Final
 from impl.machine import iommu, mmu
 from impl.machine.registers import NESTED_ROOT, RAX
 from model.hyperenclave.vocabulary import Operation
+from model.language.logic import Value
 from model.language.terms import t_not
 from refinement import bits
 from refinement.bits import NestedFormat
@@ -135,10 +136,10 @@ FILLED: Final = ("outcome", "tlb_rights", "tlb_frame", "shared_page")
 ALL: Final = ("contents", "registers", "cssa", "aep")
 
 
-def _normal_access(action: str) -> Callable[[Reading], Step]:
+def _normal_access(action: str, further: Mapping[str, Value]) -> Callable[[Reading], Step]:
     def step(reading: Reading) -> Step:
         access = Access(Operation.COMPUTE, reading.setting.focus, INDEX, VALUE)
-        arguments = {"c": reading.cpu, "v": reading.setting.focus}
+        arguments = {"c": reading.cpu, "v": reading.setting.focus, **further}
         rounds: dict[str, int] = dict.fromkeys(ALL, 2)
         return Step(action, arguments, access=access, absent=reading.path.result is not True, rounds=rounds)
 
@@ -171,17 +172,33 @@ OPERATIONS: Final = (
     HardwareStep("enclave_load", INSIDE, _read(mmu.load), _enclave_access(Operation.LOAD)),
     HardwareStep("enclave_fetch", INSIDE, _read(mmu.fetch), _enclave_access(Operation.FETCH)),
     HardwareStep("enclave_store", INSIDE, _store, _enclave_access(Operation.STORE), rounds=2),
-    HardwareStep("normal_load", NORMAL, _read(mmu.load), _normal_access("normal_load")),
-    HardwareStep("normal_store", NORMAL, _store, _normal_access("normal_store")),
+    HardwareStep("normal_load", NORMAL, _read(mmu.load), _normal_access("normal_load", {"fetches": False})),
+    HardwareStep("normal_fetch", NORMAL, _read(mmu.fetch), _normal_access("normal_load", {"fetches": True})),
+    HardwareStep("normal_store", NORMAL, _store, _normal_access("normal_store", {})),
     HardwareStep("dma_load", None, _dma_load, _dma("device_read")),
     HardwareStep("dma_store", None, _dma_store, _dma("device_write")),
 )
 
 
-def claims(name: str, form: NestedFormat, drop: frozenset[str] = frozenset()) -> Iterator[Claim]:
-    """All the claims about one operation: invariant, and step of the model; `drop` as in `simulate`."""
+def claims(name: str, form: NestedFormat) -> Iterator[Claim]:
+    """All the claims about one operation: invariant, and step of the model."""
     (operation,) = (o for o in OPERATIONS if o.name == name)
     setting = TableSetting(form, True, LOOPS)
+    for path in paths_of(operation, setting):
+        yield from claims_about(operation, setting, path)
+
+
+def claims_about(operation: HardwareStep, setting: TableSetting, path: Path) -> Iterator[Claim]:
+    """All the claims about one path of an operation."""
+    name = f"T9h/{operation.name}"
+    yield from path_claims(name, path, setting.rules, setting.facts, operation.rounds)
+    yield from _invariant(operation, setting, path)
+    yield from simulate(name, path, setting, operation.step)
+    yield from _value(operation, setting, path)
+
+
+def paths_of(operation: HardwareStep, setting: TableSetting) -> list[Path]:
+    """Every path of one operation, from any state that satisfies the invariant."""
 
     def code(machine: SymbolicMachine) -> object:
         machine.storage.guard = None
@@ -191,12 +208,7 @@ def claims(name: str, form: NestedFormat, drop: frozenset[str] = frozenset()) ->
         return operation.code(machine, setting.cpu)
 
     with substituted(_contracts(operation)):
-        paths = setting.explore(code, ())
-    for path in paths:
-        yield from path_claims(f"T9h/{name}", path, setting.rules, setting.facts, operation.rounds)
-        yield from _invariant(operation, setting, path)
-        yield from simulate(f"T9h/{name}", path, setting, operation.step, drop)
-        yield from _value(operation, setting, path)
+        return setting.explore(code, ())
 
 
 def _contracts(operation: HardwareStep) -> Mapping[Callable[..., Any], Callable[..., Any]]:
@@ -212,7 +224,7 @@ def _invariant(operation: HardwareStep, setting: Setting, path: Path) -> Iterato
         yield Claim(name, premises, goal(clause, after), (*setting.rules, *path.rules), operation.rounds)
 
 
-def _value(operation: HardwareStep, setting: Setting, path: Path) -> Iterator[Claim]:
+def _value(operation: HardwareStep, setting: TableSetting, path: Path) -> Iterator[Claim]:
     """The word that a device reads is the word of the page that the model lets it read."""
     if operation.name != "dma_load" or not isinstance(path.result, mmu.Access) or path.result.granted is not True:
         return

@@ -9,31 +9,27 @@ from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Code
 from model.language.logic import Not
 from model.language.symbolic import same_keys
-from model.language.terms import FALSE, TRUE, Term, boolean, number, t_and, t_ite, t_not
+from model.language.terms import FALSE, TRUE, Term, boolean, t_and, t_ite, t_not
 from model.language.transition import Row, Transition, run
-from refinement.abstraction import Abstraction
 from refinement.bits import NestedFormat
 from refinement.contracts.handlers import Entry
-from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import Path
 from refinement.engine.instances import Rule
 from refinement.engine.obligations import Claim, split
-from refinement.engine.storage import Node, Record, View
 from refinement.engine.values import condition, ghost, unknown
 from refinement.handlers import STEPS
 from refinement.interpretation import functions
-from refinement.invariants.state import MonitorState
 from refinement.simulation.choices import same_path
 from refinement.simulation.compare import Expected, goals, mrenclave_is_digest
 from refinement.simulation.events import in_enclave
 from refinement.simulation.ghost import Quantifiers, SymbolicBeyond, shared_page_rules
+from refinement.simulation.partial import abstraction
 from refinement.simulation.reading import Reading, nonzero_words
 from refinement.simulation.step import Step
 from refinement.simulation.tables import REPLACEMENTS, TableSetting
 
 Named = tuple[str, Term]
-Drop = frozenset[str]
 
 
 def setting_of(entry: Entry, form: NestedFormat) -> TableSetting:
@@ -59,9 +55,8 @@ class Simulation:
     """One path against its step: the states before, the model's record, and the quantifiers that it met."""
 
     path: Path
-    setting: Setting
+    setting: TableSetting
     step: Step
-    drop: Drop = frozenset()
 
     def __post_init__(self) -> None:
         s = self.setting
@@ -69,15 +64,10 @@ class Simulation:
         zero = self.quantifiers.zero(nonzero_words(self.path))
         table = functions(self.step.access, zero, symbolic=True)
         self.since = next(iter(self.path.marks.values()), s.before)  # a loop has steps of its own
-        self.before = Abstraction(self._state(self.since), SymbolicBeyond(self.quantifiers), table)
-        events = SymbolicBeyond(self.quantifiers, self.path.events)
-        self.after = Abstraction(self._state(self.path.post), events, table)
+        beyond = SymbolicBeyond(self.quantifiers), SymbolicBeyond(self.quantifiers, self.path.events)
+        self.before = abstraction(s, s.state(self.since), beyond[0], table)
+        self.after = abstraction(s, s.state(self.path.post), beyond[1], table)
         self.transition = self._run()
-
-    def _state(self, view: View) -> MonitorState:
-        """A snapshot, in which the dropped fields read 0."""
-        nodes = {name: _blank(node) if name in self.drop else node for name, node in view.nodes.items()}
-        return self.setting.state(View(nodes))
 
     def _run(self) -> Transition | None:
         if self.step.action is None:
@@ -110,12 +100,6 @@ class Simulation:
         return t_and(parts)
 
 
-def _blank(node: Node) -> Node:
-    """A field that reads 0 everywhere."""
-    zero = number(0, node.shape.width)
-    return node.with_record(Record(lambda _: TRUE, lambda _: zero))
-
-
 def _first_is(wanted: Code, rows: list[Row]) -> Term:
     """The first row that applies has this code; for success, none applies."""
     conditions = [(row.code, condition(row.condition)) for row in rows]
@@ -130,17 +114,12 @@ def _first_is(wanted: Code, rows: list[Row]) -> Term:
     return answer
 
 
-def simulate(
-    prefix: str, path: Path, setting: Setting, step_of: Callable[[Reading], Step], drop: Drop = frozenset()
-) -> Iterator[Claim]:
-    """The claims that this path does what its step says.
-
-    drop: fields of the monitor that the relation is not to read (they then read 0), to see that it notices.
-    """
+def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[Reading], Step]) -> Iterator[Claim]:
+    """The claims that this path does what its step says."""
     with ghost():
         reading = Reading(path, setting)
         step = step_of(reading)
-        simulation = Simulation(path, setting, step, drop)
+        simulation = Simulation(path, setting, step)
         outcome = simulation.outcome()
         wanted = list(
             goals(simulation.after, Expected(simulation.before, simulation.transition, simulation.happens, step))
@@ -151,6 +130,8 @@ def simulate(
     if step.action is not None or step.outcome is not None:
         claim = Claim(f"{stem}/outcome", tuple(premises), outcome, rules, step.rounds.get("outcome", 1))
         yield from split(claim) if step.apart else (claim,)
+    if step.choice is not True:
+        yield Claim(f"{stem}/choice", tuple(premises), condition(step.choice), rules)
     if reading.operands:
         yield Claim(f"{stem}/operands", tuple(premises), t_and(reading.operands), rules)
     same = [name for name, goal in wanted if goal is TRUE]
@@ -176,12 +157,10 @@ def _rules(simulation: Simulation) -> tuple[Rule, ...]:
     return (*s.rules, *path.rules, *shared)
 
 
-def claims(
-    entry: Entry, setting: TableSetting, paths: list[Path] | None = None, drop: Drop = frozenset()
-) -> Iterator[Claim]:
-    """All the claims of simulation about one entry; `drop` as in `simulate`."""
+def claims(entry: Entry, setting: TableSetting, paths: list[Path] | None = None) -> Iterator[Claim]:
+    """All the claims of simulation about one entry."""
     for path in paths_of(entry, setting) if paths is None else paths:
-        yield from simulate(f"T9/{entry.name}", path, setting, STEPS[entry.name], drop)
+        yield from simulate(f"T9/{entry.name}", path, setting, STEPS[entry.name])
         yield from _choices(entry, path, setting)
 
 

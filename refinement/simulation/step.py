@@ -30,7 +30,8 @@ class Step:
     invariant breed others (once elsewhere).  stores: words that the monitor stores for the caller beside the action,
     as (frame, index, value); like any store of the normal VM's own.  absent: the monitor or
     hardware did nothing because the model's action is not possible.  apart: the parts of the outcome are obligations
-    of their own, because together they are too much for one query.
+    of their own, because together they are too much for one query.  choice: when the monitor may answer like this where
+    the model leaves it the choice, as a condition on public state; an obligation of its own.
     """
 
     action: str | None
@@ -44,6 +45,7 @@ class Step:
     stores: tuple[tuple[Number, Number, Number], ...] = ()
     absent: bool = False
     apart: bool = False
+    choice: Value = True
 
 
 STANDS_STILL = Step(None)

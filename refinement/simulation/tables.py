@@ -71,7 +71,13 @@ class TableMachine(ContractMachine):
 
 @dataclass(frozen=True)
 class TableSetting(Setting):
-    """The setting of the handlers with the field."""
+    """The setting of the handlers with the field.
+
+    components_left_out: components of the model of which the abstraction says nothing (each is the same everywhere, an
+    arbitrary constant), to see that something depends on each.
+    """
+
+    components_left_out: frozenset[str] = frozenset()
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:

@@ -56,7 +56,7 @@ def walk_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
     """`nested_walk` for any owner of a nested table, or `io_walk`, from any tables with their structure intact."""
     setting = raw_setting(form)
     before = setting.state(setting.before)
-    known = rules(TABLE_CLAUSES, before, setting.before)
+    known = rules(TABLE_CLAUSES, before)
     kind, owner = (bits.NESTED, OWNER) if name == "nested_walk" else (bits.IO, DEVICES)
 
     def code(run: Run) -> object:
@@ -143,7 +143,7 @@ def guest_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
     """`walk` with the roots of any enclave, each of its table fetches translated, from intact tables."""
     setting = raw_setting(form)
     before = setting.state(setting.before)
-    known = rules(TABLE_CLAUSES, before, setting.before)
+    known = rules(TABLE_CLAUSES, before)
     cpu, page = setting.cpu, unknown("page", 36)
 
     def contract(machine: SymbolicMachine, root: Number, frame: Number) -> mmu.Walk:

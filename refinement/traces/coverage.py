@@ -45,6 +45,9 @@ UNREACHABLE: Final[Mapping[tuple[str, str], str]] = {
 }
 """Cells of codes that exist, of which somebody may ask why they are not above."""
 
+PREPARATION: Final = frozenset(("dma_write", "registers"))
+"""Events by which the author of a trace sets the scene; they nearly always succeed."""
+
 Cells = Counter[tuple[str, str]]
 
 
@@ -64,8 +67,9 @@ def unknown(cells: Cells) -> list[tuple[str, str]]:
 
 
 def succeeded(cells: Cells) -> float:
-    """The share of steps that did what was asked for."""
-    return sum(n for (_, code), n in cells.items() if code == "OK") / max(1, sum(cells.values()))
+    """The share of steps that did what was asked for, of those that are more than preparation."""
+    asked = {cell: n for cell, n in cells.items() if cell[0] not in PREPARATION}
+    return sum(n for (_, code), n in asked.items() if code == "OK") / max(1, sum(asked.values()))
 
 
 def table(cells: Cells) -> dict[str, Json]:
@@ -75,12 +79,3 @@ def table(cells: Cells) -> dict[str, Json]:
         extra = sorted(code for event, code in cells if event == name and code not in codes)
         rows[name] = {code: cells[name, code] for code in (*codes, *extra)}
     return rows
-
-
-def lines(cells: Cells) -> list[str]:
-    """The table for people, one line for each handler."""
-    width = max(map(len, OUTCOMES))
-    return [
-        f"{name:{width}}  " + "  ".join(f"{code} {cells[name, code]}" for code in codes)
-        for name, codes in OUTCOMES.items()
-    ]

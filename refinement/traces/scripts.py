@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from impl.machine.primitives import NestedFormat
+from impl.machine.registers import CR3
 from refinement.traces.author import (
     AEP,
     APPLICATION,
@@ -14,14 +15,16 @@ from refinement.traces.author import (
     DATA_PAGE,
     DESCRIPTOR,
     NUMBERS,
+    SECOND_TCS,
     SHARED_BASE,
     SIGSTRUCT,
     SOURCE,
     SSA_PAGE,
+    TCS_PAGE,
     Author,
     base_of,
 )
-from refinement.traces.operating_system import UNMAPPED, kernel_address
+from refinement.traces.operating_system import ROOT, UNMAPPED, kernel_address
 from refinement.traces.replay import Replay, boot
 from refinement.traces.trace import STANDARD, Change, Step
 from refinement.traces.world import ADD, PAGE, READ, REG, TCS, WRITE, secinfo, tcs_bytes
@@ -215,6 +218,43 @@ def denied(a: Author) -> None:
     a.enter(0, name="resume")
 
 
+def residue(a: Author) -> None:
+    """What entries and exits must not take along: registers, flags, extended state, translations."""
+    a.build(0, second=True)
+    a.access(0, kernel_address(APPLICATION))
+    a.run(0)
+    a.set(0, r15=0x5EC2E7, r17=(1 << 64) - 1)
+    a.act("interrupt", cpu=0, vector=33)
+    a.enter(0, 1, page=SECOND_TCS)
+    a.act("complete", cpu=1)
+    a.access(1, base_of(0) + SSA_PAGE * PAGE, "store", 20, 0x5EC2E7)
+    a.access(1, base_of(0) + SSA_PAGE * PAGE, "store", 64, 3)
+    a.call("exit", 1, rbx=0x40_0000)
+    a.run(0, name="resume")
+    a.act("interrupt", cpu=0, vector=34)
+
+
+def near_misses(a: Author) -> None:
+    """Calls that are wrong by one bit or one frame, and what the normal VM's tables must not lead to."""
+    y = a.replay.machine.layout
+    a.create(2, base=1 << 47)
+    a.create(1)
+    a.add(1, DATA_PAGE)
+    a.add(1, DATA_PAGE)
+    a.add(1, SSA_PAGE, frame=y.epc_end)
+    a.add(1, SSA_PAGE, fields={"source": a.free[0] << 12})
+    a.add(1, TCS_PAGE, tcs_bytes(), secinfo(TCS, READ))
+    a.call("enter", 1, rbx=kernel_address(APPLICATION), rcx=AEP)
+    a.set(1, **{f"r{CR3}": y.zero_frame << 12})
+    a.create(2, 1)
+    a.set(1, **{f"r{CR3}": ROOT << 12})
+    a.build(0)
+    a.share(0, SHARED_BASE, SHARED_BASE + PAGE)
+    a.map_user(SHARED_BASE, y.zero_frame)
+    a.run(0)
+    a.act("fault", cpu=0, address=SHARED_BASE, access=1)
+
+
 SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {
     "life-cycle": (life_cycle, NestedFormat.EPT),
     "interrupt-and-resume": (interrupt_and_resume, NestedFormat.NPT),
@@ -223,6 +263,8 @@ SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {
     "nasty-pointers": (nasty_pointers, NestedFormat.EPT),
     "bad-pages": (bad_pages, NestedFormat.EPT),
     "denied": (denied, NestedFormat.EPT),
+    "residue": (residue, NestedFormat.NPT),
+    "near-misses": (near_misses, NestedFormat.NPT),
 }
 
 

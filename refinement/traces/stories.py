@@ -218,8 +218,10 @@ def _access(t: Teller) -> None:
     access = Access(operation, page, t.step["index"], t.step["value"])
     if t.inside:
         t.story.tell("enclave_step", access, c=t.cpu)
+    elif t.happened.granted and operation is Operation.STORE:
+        t.story.tell("normal_store", access, c=t.cpu, v=page)
     elif t.happened.granted:
-        t.story.tell("normal_store" if t.step.action == "store" else "normal_load", access, c=t.cpu, v=page)
+        t.story.tell("normal_load", access, c=t.cpu, v=page, fetches=operation is Operation.FETCH)
 
 
 def _fault(t: Teller) -> None:

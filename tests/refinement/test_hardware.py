@@ -56,7 +56,7 @@ def test_a_walk_of_one_table_is_proved(name: str, form: NestedFormat) -> None:
     assert not list(unproved(walks.walk_claims(name, form)))
 
 
-@pytest.mark.parametrize("name", ["dma_load", "dma_store", "normal_load", "normal_store", "evict"])
+@pytest.mark.parametrize("name", ["dma_load", "dma_store", "normal_load", "normal_fetch", "normal_store", "evict"])
 def test_an_access_is_proved(name: str) -> None:
     assert not list(unproved(hardware.claims(name, NestedFormat.EPT)))
 

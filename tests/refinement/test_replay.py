@@ -14,7 +14,7 @@ from impl.monitor.handlers import add_page, prepare_destroy
 from impl.monitor.handlers import asynchronous_exit as aex
 from impl.monitor.tables import unmap
 from impl.monitor.world_switch import leave_enclave
-from refinement.replay_units import FOLDER, file_findings, units
+from refinement.replay_units import FOLDER, file_findings, saved, units
 from refinement.traces import coverage
 from refinement.traces.author import DATA_PAGE, Author, base_of
 from refinement.traces.replay import Booted, DivergenceError, Replay, boot, replay
@@ -122,6 +122,22 @@ def test_a_file_is_replayed_and_a_failing_one_shows_its_steps(tmp_path: Path, mo
     assert (finding.verdict, finding.qualifier) == ("REFUTED", "reachable")
     assert finding.values is not None
     assert finding.values["step"] == len(author.steps)
+
+
+@pytest.mark.slow
+def test_the_saved_traces_reach_every_outcome_and_a_third_of_their_steps_succeed() -> None:
+    found = {finding.id: finding for finding in saved()}
+    row = found["replay/coverage"]
+    assert (row.verdict, row.reason) == ("TESTED", "")
+    assert row.values is not None
+    handlers, share = row.values["handlers"], row.values["succeeded"]
+    assert isinstance(handlers, dict)
+    assert isinstance(share, float)
+    hit = {
+        name: {code for code, n in cells.items() if n} for name, cells in handlers.items() if isinstance(cells, dict)
+    }
+    assert hit == {name: set(codes) for name, codes in coverage.OUTCOMES.items()}
+    assert share >= 0.3
 
 
 def test_units_have_different_names_and_traces_do_not_leave_the_table() -> None:

@@ -18,7 +18,6 @@ SLUGS = weaken.slugs(WORKBENCH.weakenings)
 EXPECTATIONS: dict[str, list[dict[str, Any]]] = tomllib.loads(
     (Path(__file__).parent / "expectations.toml").read_text("utf-8")
 )
-BY_REFINEMENT = "T9"
 
 
 def cases(table: str) -> list[Any]:
@@ -43,10 +42,30 @@ def test_a_weakening_can_be_applied(slug: str) -> None:
     assert weakening.threat.endswith(".")
 
 
+def slugs_in(*tables: str) -> set[str]:
+    return {row["slug"] for table in tables for row in EXPECTATIONS[table]}
+
+
 def test_every_weakening_has_an_expectation() -> None:
-    expected = {row["slug"] for table in EXPECTATIONS.values() for row in table}
-    by_refinement = {s for s in SLUGS if weaken.load(WORKBENCH.weakenings, s).theorem == BY_REFINEMENT}
-    assert set(SLUGS) == expected | by_refinement
+    assert slugs_in(*EXPECTATIONS) == set(SLUGS)
+
+
+def test_a_theorem_or_the_battery_notices_every_weakening_and_where_none_does_a_trace() -> None:
+    by_trace_alone = slugs_in("replay") - slugs_in("model", "refinement", "battery")
+    assert by_trace_alone == {"walk-ignores-user-bit"}  # T9 lets a walk of untrusted tables end in any frame
+
+
+def test_every_weakening_of_the_monitor_alone_is_noticed_by_the_refinement_or_a_trace() -> None:
+    monitor = {slug for slug in SLUGS if weaken.load(WORKBENCH.weakenings, slug).kind == "monitor"}
+    assert monitor <= slugs_in("refinement", "replay")
+
+
+def test_the_document_says_who_notices() -> None:
+    lines = (ROOT / "docs" / "weakenings.md").read_text("utf-8").splitlines()
+    for table, column in (("model", "obligation"), ("refinement", "obligation"), ("replay", "trace")):
+        for row in EXPECTATIONS[table]:
+            slug, wanted = row["slug"], f"`{row[column]}`"
+            assert any(line.startswith(f"| `{slug}` |") and wanted in line for line in lines), (slug, wanted)
 
 
 def test_the_theorem_that_a_weakening_names_is_the_one_that_notices() -> None:
@@ -87,6 +106,27 @@ def test_the_proofs_refute_a_weakened_model(row: dict[str, Any], tmp_path: Path)
 @pytest.mark.parametrize("row", cases("refinement"))
 def test_refinement_refutes_a_weakened_monitor(row: dict[str, Any], tmp_path: Path) -> None:
     refuted("refine", row, tmp_path)
+
+
+@pytest.mark.parametrize("row", cases("refinement"))
+def test_the_refinement_refutes_a_weakened_monitor(row: dict[str, Any], tmp_path: Path) -> None:
+    command = ("refine", "--weaken", row["slug"], "--id", row["obligation"], "--jobs", "1", "--ledger", str(tmp_path))
+    ended = python("-m", "ringfence", *command, "--json")
+    assert ended.returncode == 1, ended.stderr
+    (result,) = (r for r in json.loads(ended.stdout)["results"] if r["kind"] == "obligation")
+    assert (result["id"], result["verdict"]) == (row["obligation"], "REFUTED")
+    assert result["values"]
+
+
+@pytest.mark.parametrize("row", cases("replay"))
+def test_monitor_and_model_part_on_a_trace(row: dict[str, Any], tmp_path: Path) -> None:
+    trace = str(ROOT / "traces" / f"{row['trace']}.json")
+    command = ("replay", trace, "--weaken", row["slug"], "--jobs", "1", "--ledger", str(tmp_path))
+    ended = python("-m", "ringfence", *command, "--json")
+    assert ended.returncode == 1, ended.stderr
+    (result,) = json.loads(ended.stdout)["results"]
+    assert result["verdict"] == "REFUTED"
+    assert result["reason"]
 
 
 @pytest.mark.parametrize("row", cases("battery"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from model.hyperenclave.state import HYPERENCLAVE
-from model.hyperenclave.vocabulary import READ, WRITE, Cpu, Mode, Page, Registers
-from model.language.logic import eq, grants
+from model.hyperenclave.vocabulary import EXECUTE, READ, WRITE, Cpu, Mode, Page, Registers
+from model.language.logic import eq, grants, ite
 from model.language.specification import OS
+from model.language.terms import BOOL
 
 
 @HYPERENCLAVE.action(OS, c=Cpu, to=Registers)
@@ -17,11 +18,12 @@ def normal_compute(s: Any, c: Any, to: Any) -> None:
     s.registers[c] = s.K.computed(s.registers[c], s.result[c], to)
 
 
-@HYPERENCLAVE.action(OS, c=Cpu, v=Page)
-def normal_load(s: Any, c: Any, v: Any) -> None:
+@HYPERENCLAVE.action(OS, c=Cpu, v=Page, fetches=BOOL)
+def normal_load(s: Any, c: Any, v: Any, fetches: Any) -> None:
     """A load or fetch through the TLB."""
+    cached = s.tlb_rights[c, v]
     s.require(eq(s.mode[c], Mode.NORMAL))
-    s.require(grants(s.tlb_rights[c, v], READ))
+    s.require(ite(fetches, grants(cached, EXECUTE), grants(cached, READ)))
     s.registers[c] = s.K.loaded(s.registers[c], s.contents[s.tlb_frame[c, v]])
 
 
