@@ -14,7 +14,6 @@ from model.language.terms import boolean
 from refinement.contracts.structure import state_of
 from refinement.engine.machine import SymbolicMachine
 from refinement.engine.run import PathEndError, Run
-from refinement.engine.storage import View
 from refinement.engine.values import EngineError, Number, SymInt, condition, truth
 from refinement.invariants.clause import Clause
 from refinement.invariants.layout import in_range
@@ -73,13 +72,11 @@ class Induction:
         epoch = run.fresh_name("loop")
         for name in self.writes:
             machine.storage.forget(name, epoch)
-        view = machine.storage.snapshot()
-        state = state_of(machine, view)
-        # Facts are called for by the forgotten fields alone, so what was known before the loop is proved without them.
-        forgotten = View({name: view.nodes[name] for name in self.writes})
+        state = state_of(machine, machine.storage.snapshot())
         for clause in self.invariant(before, i):
             if clause.keys:
-                run.rules.append(rule(clause, state, forgotten))
+                # Called for by the forgotten fields alone: what was known before the loop is proved without it.
+                run.rules.append(rule(clause, state, self.writes))
             else:
                 run.assume(instance(clause, state, ()), f"{clause.name} in {self.name}")
         return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from model.language.terms import Term
 from refinement.engine.instances import KeysOf, Rule
@@ -33,14 +33,18 @@ def goal(clause: Clause, state: MonitorState) -> Term:
         return condition(clause.formula(state, *(unknown(f"any.{name}", w) for name, w in clause.keys.items())))
 
 
-def rule(clause: Clause, state: MonitorState) -> Rule:
-    """The clause as a fact about a symbolic state, to be used wherever one of its trigger fields is read."""
+def rule(clause: Clause, state: MonitorState, only: Collection[str] | None = None) -> Rule:
+    """The clause as a fact about a symbolic state, to be used wherever one of its trigger fields is read.
+
+    only: of the trigger fields, those whose reads count (default: all).
+    """
     view, triggers = state.fields, dict[str, KeysOf]()
     if not isinstance(view, View):
         raise EngineError("only a symbolic state has facts to be instantiated")
     for name, suggest in clause.triggers.items():
         field = "memory" if name == TABLE_WORD else name
-        if field not in view.nodes or (name == TABLE_WORD and state.by_contract):
+        called_for = field in view.nodes and (only is None or field in only)
+        if not called_for or (name == TABLE_WORD and state.by_contract):
             continue
         for source in view.nodes[field].sources:
             _add(triggers, source, _keys_of(clause, state, suggest, name == TABLE_WORD))
