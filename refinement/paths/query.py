@@ -1,0 +1,200 @@
+"""A solver's model of a path in a situation: registers, private words and everything that untrusted memory answers.
+
+What the invariant leaves open may be chosen: registers, extended state, the words of EPC pages in use and of staging
+frames.  All else is as in the situation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import z3
+
+from impl.machine.registers import CR3
+from model.language.logic import And, Implies, Or
+from model.language.terms import Function, Term, value_of
+from proofs.evaluation import evaluate
+from refinement.contracts.handlers import Entry
+from refinement.engine.explorer import Path
+from refinement.engine.instances import Instances
+from refinement.engine.pruning import Translator
+from refinement.engine.values import Number, condition, ghost, merge, number_of, unknown
+from refinement.invariants.layout import is_normal
+from refinement.invariants.processors import INSIDE
+from refinement.paths.meaning import BEFORE, FETCHED, Fields, Keys, digest_word
+from refinement.paths.situations import Situation
+from refinement.simulation.tables import TableSetting
+
+FREE: Final = ("memory", "register", "saved_register", "xstate")
+"""Fields of which the model may choose the cells that the path reads."""
+LIMITS: Final = ("REGISTERS", "SCRUBBED")
+"""Clauses of the invariant about these fields."""
+RLIMIT: Final = 20_000_000
+WORDS: Final = 512
+FRAME_MASK: Final = (1 << 40) - 1
+MASK64: Final = (1 << 64) - 1
+FRAME, PAGE_FAULT, GENERAL_PROTECTION = "frame", "page_fault", "general_protection"
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A walk of the normal VM's tables on a path: what is asked for, and how it ends; `number` among its kind."""
+
+    cpu: Number
+    address: Number
+    write: bool
+    user: bool
+    ending: str
+    number: int
+
+
+@dataclass
+class Model:
+    """Numbers under which a path is taken.
+
+    constants: by name.  cells: of the fields before the step.  pages: the words of each fetched page.
+    """
+
+    constants: dict[str, int] = field(default_factory=dict[str, int])
+    cells: dict[tuple[str, Keys], int] = field(default_factory=dict[tuple[str, Keys], int])
+    pages: list[list[int]] = field(default_factory=list[list[int]])
+
+
+def walks(path: Path) -> list[Walk]:
+    """The walks of a path in their order."""
+    found: list[Walk] = []
+    events = iter(path.events)
+    for event in events:
+        if event[0] != "translate":
+            continue
+        _, cpu, address, write, user = event
+        ending = GENERAL_PROTECTION
+        if _answer(next(events), "translated"):
+            ending = FRAME
+        elif _answer(next(events), "page_fault"):
+            ending = PAGE_FAULT
+        number = sum(1 for walk in found if walk.ending == ending)
+        found.append(Walk(_number(cpu), _number(address), write is True, user is True, ending, number))
+    return found
+
+
+def _answer(event: tuple[object, ...], question: str) -> bool:
+    if event[:2] != ("split", question):
+        raise ValueError(f"{event} does not answer {question}")
+    return event[2] is True
+
+
+def _number(value: object) -> Number:
+    return number_of(value) if isinstance(value, Term) else value  # type: ignore[return-value]
+
+
+def realisable(walk: Walk, setting: TableSetting) -> Term:
+    """Some words of untrusted memory make the real walk end like this."""
+    s = setting.state(setting.before)
+    inside = s.cpu_mode[walk.cpu] == INSIDE
+    root = (merge(inside, s.saved_register[walk.cpu, CR3], s.register[walk.cpu, CR3]) >> 12) & FRAME_MASK
+    canonical = ((walk.address + (1 << 47)) & MASK64) >> 48 == 0
+    begins = And(canonical, is_normal(setting.layout, root))
+    if walk.ending == FRAME:
+        return condition(begins)
+    if walk.ending == PAGE_FAULT:
+        present = unknown(f"fault_present{walk.number}", 1)
+        return condition(And(begins, Implies(present == 1, Or(walk.write, walk.user))))
+    return condition(True)
+
+
+class _Pinned(Translator):
+    """Terms in a situation: its fields are tables of numbers, apart from the free ones."""
+
+    def __init__(self, fields: Fields) -> None:
+        super().__init__()
+        self._fields = fields
+        self._cells: dict[str, dict[Keys, int]] = {}
+
+    def _node(self, node: Term, arguments: list[z3.ExprRef]) -> z3.ExprRef:
+        function = node.payload
+        if node.operator != "apply" or not isinstance(function, Function) or not is_pinned(function.name):
+            return super()._node(node, arguments)
+        value: z3.ExprRef = z3.BitVecVal(0, node.sort.width, self.context)
+        for keys, number in self.table(function.name).items():
+            yes = z3.BoolVal(True, self.context)
+            here = [a == z3.BitVecVal(k, a.size(), self.context) for a, k in zip(arguments, keys, strict=True)]
+            value = z3.If(z3.And(yes, *here), z3.BitVecVal(number, node.sort.width, self.context), value)
+        return z3.simplify(value)
+
+    def table(self, name: str) -> dict[Keys, int]:
+        """The values of a pinned function that are not 0."""
+        if name not in self._cells:
+            self._cells[name] = dict(_cells(name, self._fields))
+        return self._cells[name]
+
+
+def is_pinned(name: str) -> bool:
+    """The function means the same in every model of a situation."""
+    epoch, _, rest = name.partition(".")
+    return epoch in ("layout", "measured") or (epoch == BEFORE and rest not in FREE)
+
+
+def _cells(name: str, fields: Fields) -> Iterator[tuple[Keys, int]]:
+    epoch, _, rest = name.partition(".")
+    if epoch == "layout":
+        yield (), getattr(fields.machine.layout, rest)
+    elif epoch == "measured":
+        machine = fields.machine
+        yield from (((e, k), digest_word(machine, e, k)) for e in machine.logs for k in range(4))
+    else:
+        yield from ((keys, fields.read(rest, keys)) for keys in fields.support(rest))
+
+
+def model_of(path: Path, entry: Entry, setting: TableSetting, situation: Situation) -> Model | str:
+    """A model of the path in the situation, or why there is none: "impossible" or what the solver says."""
+    terms = conditions(path, entry, setting)
+    translate = _Pinned(Fields(situation.machine))
+    solver = z3.SimpleSolver(ctx=translate.context)
+    solver.set("rlimit", RLIMIT)
+    for term in terms:
+        solver.add(translate(term))
+    answer = solver.check()
+    if answer == z3.unsat:
+        return "impossible"
+    if answer != z3.sat:
+        return f"the solver gave up: {solver.reason_unknown()}"
+    return _read_off(path, terms, solver.model(), translate)
+
+
+def conditions(path: Path, entry: Entry, setting: TableSetting) -> list[Term]:
+    """What a model has to satisfy: the record of the path, the invariant where it says something, possible walks."""
+    with ghost():
+        possible = [realisable(walk, setting) for walk in walks(path)]
+    terms = [*(term for _, term in setting.facts), *path.conditions, *possible]
+    rules = [rule for rule in setting.rules if rule.name in LIMITS]
+    added = Instances([*rules, *path.rules], entry.rounds).grow(terms)
+    return [*terms, *(formula for _, formula in added)]
+
+
+def _read_off(path: Path, terms: list[Term], answer: z3.ModelRef, translate: _Pinned) -> Model:
+    model = Model()
+    sources = {s for s in path.post.nodes["memory"].sources if s.startswith(FETCHED)}
+    model.pages = [[0] * WORDS for _ in sources]
+
+    def value(function: Function, arguments: Keys) -> int:
+        name = function.name
+        if is_pinned(name):
+            return translate.table(name).get(arguments, 0)
+        given = [z3.BitVecVal(a, s.width, translate.context) for a, s in zip(arguments, function.arguments, strict=True)]
+        found = answer.eval(translate.function(function)(*given), model_completion=True).as_long()
+        epoch, _, rest = name.partition(".")
+        if not arguments:
+            model.constants[name] = found
+        elif epoch == BEFORE:
+            model.cells[rest, arguments] = found
+        elif epoch.startswith(FETCHED):
+            model.pages[int(epoch.removeprefix(FETCHED))][arguments[1]] = found
+        return found
+
+    values = evaluate(terms, value)
+    if not all(values[term] for term in terms):
+        raise RuntimeError("the solver's model does not satisfy the conditions of the path")
+    return model
