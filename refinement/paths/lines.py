@@ -38,6 +38,11 @@ class Recorder:
         finally:
             sys.settrace(earlier)
 
+    @property
+    def is_covered(self) -> bool:
+        """Nothing is recorded at present."""
+        return self._covered > 0
+
     @contextmanager
     def covered(self) -> Generator[None]:
         """Record nothing of the body."""

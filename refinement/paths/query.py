@@ -6,15 +6,16 @@ frames.  All else is as in the situation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from zlib import crc32
 
 import z3
 
 from impl.machine.registers import CR3
 from model.language.logic import And, Implies, Or
-from model.language.terms import Function, Term, value_of
+from model.language.terms import Function, Term
 from proofs.evaluation import evaluate
 from refinement.contracts.handlers import Entry
 from refinement.engine.explorer import Path
@@ -175,9 +176,7 @@ def conditions(path: Path, entry: Entry, setting: TableSetting) -> list[Term]:
 
 
 def _read_off(path: Path, terms: list[Term], answer: z3.ModelRef, translate: _Pinned) -> Model:
-    model = Model()
-    sources = {s for s in path.post.nodes["memory"].sources if s.startswith(FETCHED)}
-    model.pages = [[0] * WORDS for _ in sources]
+    model, chosen = Model(), dict[tuple[int, int], int]()
 
     def value(function: Function, arguments: Keys) -> int:
         name = function.name
@@ -191,10 +190,33 @@ def _read_off(path: Path, terms: list[Term], answer: z3.ModelRef, translate: _Pi
         elif epoch == BEFORE:
             model.cells[rest, arguments] = found
         elif epoch.startswith(FETCHED):
-            model.pages[int(epoch.removeprefix(FETCHED))][arguments[1]] = found
+            chosen[int(epoch.removeprefix(FETCHED)), arguments[1]] = found
         return found
 
     values = evaluate(terms, value)
     if not all(values[term] for term in terms):
         raise RuntimeError("the solver's model does not satisfy the conditions of the path")
+    _complete(path, model, chosen)
     return model
+
+
+def _complete(path: Path, model: Model, chosen: Mapping[tuple[int, int], int]) -> None:
+    """Say what untrusted memory holds where the path does not ask: anything but zeros, unless zeros are required."""
+    for event in path.events:
+        word = event[-1]
+        if event[0] == "fetch" and isinstance(word, Term) and isinstance(word.payload, Function):
+            model.constants.setdefault(word.payload.name, arbitrary(word.payload.name, 64))
+    for walk in walks(path):
+        name = {FRAME: "translated", PAGE_FAULT: "fault_present"}.get(walk.ending)
+        if name is not None:
+            model.constants.setdefault(f"{name}{walk.number}", 0)
+    sources = [s for s in path.post.nodes["memory"].sources if s.startswith(FETCHED)]
+    zeros = "all_zero0" in model.constants
+    for page in range(len(sources)):
+        words = (chosen.get((page, i), 0 if zeros else arbitrary(f"{page}.{i}", 64)) for i in range(WORDS))
+        model.pages.append(list(words))
+
+
+def arbitrary(name: str, width: int) -> int:
+    """A number for something that may be anything: always the same for a name, rarely 0."""
+    return crc32(name.encode()) * 0x9E3779B97F4A7C15 >> 7 & (1 << width) - 1

@@ -1,0 +1,180 @@
+"""One path of the monitor, from its model to the comparison of everything that the real monitor did."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from impl.machine.machine import ConcreteMachine, ContractError
+from impl.machine.primitives import NestedFormat
+from impl.machine.storage import StorageError
+from impl.monitor.codes import Refusal
+from impl.machine.registers import FS_BASE, GENERAL, GS_BASE, RFLAGS, RIP, XSTATE_WORDS
+from refinement.contracts.handlers import Entry
+from refinement.engine.explorer import Path
+from refinement.engine.run import Run
+from refinement.paths.comparison import DisagreementError, compare
+from refinement.paths.lines import Line, Recorder, first_difference
+from refinement.paths.meaning import Fields, Meaning
+from refinement.paths.query import Model, arbitrary, model_of, walks
+from refinement.paths.script import OffScriptError, ScriptedMachine, run, script_of
+from refinement.paths.situations import Situation, situations
+from refinement.simulation.prove import paths_of
+from refinement.simulation.tables import REPLACEMENTS, TableSetting
+from refinement.traces.representation import Representation
+from refinement.traces.tracking import Cell, catch_up
+from refinement.traces.universe import Universe
+
+DEFECTS: Final = (
+    ArithmeticError, AssertionError, AttributeError, ContractError, LookupError, OffScriptError, StorageError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""What a run of the monitor may raise that no path promises."""
+
+HIDDEN: Final = (*REPLACEMENTS, Refusal.__init__)
+"""Functions that contracts replace, and what contracts call themselves."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A path that the real monitor took: where, and how many cells of the storage were compared."""
+
+    situation: str
+    cells: int
+
+
+class UnrealisedError(Exception):
+    """No machine was found on which the path can be run; the text says why."""
+
+
+class Bench:
+    """A situation with the representation invariant evaluated on it, kept up to date with what is run from there."""
+
+    def __init__(self, situation: Situation) -> None:
+        self.situation = situation
+        self._shadow = situation.machine.copy()
+        self._universe = Universe(self._shadow.layout)
+        self._meet(self._shadow)
+        self._representation = Representation(self._shadow, self._universe)
+        broken = self._representation.fill()
+        if broken:
+            raise RuntimeError(f"the situation {situation.name!r} violates {broken[0]}")
+
+    def _meet(self, machine: ConcreteMachine) -> None:
+        """Enclaves that exist and pages that are mapped belong to what the invariant is evaluated for."""
+        life = [key for key in machine.storage.sparse["life"] if isinstance(key, int)]
+        self._universe.add(life, [page for _, _, page in Fields(machine).leaves])
+
+    def follow(self, machine: ConcreteMachine) -> tuple[set[Cell], list[object]]:
+        """The cells in which the machine differs from the one before, and the clauses that it violates."""
+        changed = catch_up(self._shadow, machine)
+        self._meet(machine)
+        return changed, list(self._representation.advance(changed))
+
+    @contextmanager
+    def visit(self) -> Generator[None]:
+        """Begin and end in the situation."""
+        try:
+            yield
+        finally:
+            self.follow(self.situation.machine)
+
+
+@cache
+def benches(form: NestedFormat) -> tuple[Bench, ...]:
+    """The situations of a nested format."""
+    return tuple(Bench(situation) for situation in situations(form))
+
+
+def recorded_paths(entry: Entry, setting: TableSetting) -> list[Path]:
+    """Every path of an entry, with the lines that it executed as its event ``lines``."""
+
+    @contextmanager
+    def watch(run: Run) -> Generator[None]:
+        recorder = Recorder(HIDDEN)
+        try:
+            with recorder.watching():
+                yield
+        finally:
+            run.event("lines", recorder.lines)
+
+    return paths_of(entry, setting, watch)
+
+
+def lines_of(path: Path) -> list[Line]:
+    """The lines that a recorded path executed."""
+    (lines,) = (event[1] for event in path.events if event[0] == "lines")
+    if not isinstance(lines, list):
+        raise TypeError("the lines of a path are a list")
+    return lines
+
+
+def take(path: Path, entry: Entry, setting: TableSetting, places: Sequence[Bench]) -> Taken:
+    """Run the path in the first situation in which it has a model.
+
+    Raises:
+        DisagreementError: the real monitor did something else than the path says.
+        UnrealisedError: there is no situation with a model, or the state of the model violates the invariant.
+    """
+    reasons: list[str] = []
+    for bench in places:
+        model = model_of(path, entry, setting, bench.situation)
+        if isinstance(model, Model):
+            with bench.visit():
+                return Taken(bench.situation.name, _run(path, entry, model, bench))
+        reasons.append(f"{bench.situation.name}: {model}")
+    raise UnrealisedError("; ".join(reasons))
+
+
+def _run(path: Path, entry: Entry, model: Model, bench: Bench) -> int:
+    recorder = Recorder(HIDDEN)
+    script = script_of(model, [walk.ending for walk in walks(path)], _rest(bench.situation.machine))
+    machine = ScriptedMachine(bench.situation.machine, script, recorder)
+    _write(machine, model)
+    before = machine.copy()
+    _, broken = bench.follow(before)
+    if broken:
+        raise UnrealisedError(f"the state of the model violates {broken[0]}")
+    constants = model.constants
+    try:
+        course = run(machine, entry, constants["cpu"], lambda n, width: constants.setdefault(n, arbitrary(n, width)))
+    except DEFECTS as defect:
+        raise DisagreementError("ending", path.ending, f"{type(defect).__name__}: {defect}") from defect
+    changed, broken = bench.follow(machine)
+    if broken:
+        raise DisagreementError("invariant", "kept", f"violated: {broken[0]}")
+    values = {**constants, **course.outcomes}
+    meaning = Meaning(Fields(before), Fields(machine), values, model.pages, course.removed)
+    cells = compare(path, meaning, course, changed, entry.rounds)
+    apart = first_difference(lines_of(path), recorder.lines)
+    if apart is not None:
+        raise DisagreementError("line of the monitor", *apart)
+    return cells
+
+
+def _write(machine: ConcreteMachine, model: Model) -> None:
+    """The cells that the model chose, in memory only where the monitor keeps private words; registers hold something.
+
+    Which tables a CPU uses and what else the invariant says of registers stays as it is.
+    """
+    layout, storage = machine.layout, machine.storage
+    for cpu in range(layout.cpus):
+        for number in (*GENERAL, RIP, RFLAGS, FS_BASE, GS_BASE):
+            storage.register[cpu, number] = arbitrary(f"register {cpu} {number}", 64)
+        for index in range(XSTATE_WORDS):
+            storage.xstate[cpu, index] = arbitrary(f"xstate {cpu} {index}", 64)
+    for (name, keys), value in model.cells.items():
+        if name == "memory" and not (
+            layout.staging_first <= keys[0] < layout.zero_frame or layout.epc_first <= keys[0] < layout.epc_end
+        ):
+            raise UnrealisedError(f"the model chooses word {keys[1]} of frame {keys[0]:#x}")
+        getattr(machine.storage, name)[keys] = value
+
+
+def _rest(machine: ConcreteMachine) -> list[int]:
+    """What a loop over addresses of EPC pages fetches: every EPC page in turn, and an address that is none."""
+    layout = machine.layout
+    return [*(frame << 12 for frame in range(layout.epc_first, layout.epc_end)), layout.pool_first << 12]
