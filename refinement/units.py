@@ -29,7 +29,7 @@ def units() -> list[Unit]:
     """Everything of T9, the entries with the most paths first."""
     from refinement.contracts.handlers import ENTRIES
 
-    found = [_unit(f"{e.name}{_suffix(form)}", "entry", name=e.name, form=form.name) for form in FORMS for e in ENTRIES]
+    found = [_unit(f"{e.name}{suffix(form)}", "entry", name=e.name, form=form.name) for form in FORMS for e in ENTRIES]
     found += [_unit(f"contract {name}", "contract", name=name) for name in contract_names()]
     found += [_hardware(name, form) for form in FORMS for name in hardware_names()]
     return found
@@ -37,7 +37,7 @@ def units() -> list[Unit]:
 
 def _hardware(name: str, form: NestedFormat) -> Unit:
     call = Call("refinement.units:hardware", {"name": name, "form": form.name})
-    return Unit(f"T9h {name}{_suffix(form)}", ("T9h",), call, action=_action(name))
+    return Unit(f"T9h {name}{suffix(form)}", ("T9h",), call, action=action_of(name), yields=("T9h/*",))
 
 
 def hardware_names() -> list[str]:
@@ -66,14 +66,16 @@ WALKS: Final = ("nested_walk", "io_walk", "guest_walk")
 
 
 def _unit(words: str, target: str, **arguments: Json) -> Unit:
-    return Unit(f"T9 {words}", ("T9",), Call(f"refinement.units:{target}", arguments), action=_action(words))
+    call = Call(f"refinement.units:{target}", arguments)
+    return Unit(f"T9 {words}", ("T9",), call, action=action_of(words), yields=("T9/*",))
 
 
-def _suffix(form: NestedFormat) -> str:
+def suffix(form: NestedFormat) -> str:
+    """What follows the name of an entry in identifiers: nothing for EPT."""
     return "" if form is NestedFormat.EPT else f"@{form.name.lower()}"
 
 
-def _action(name: str) -> str:
+def action_of(name: str) -> str:
     """The action of the model that the entry refines, as far as one name says it."""
     stem = name.split("@")[0]
     names = {
@@ -146,7 +148,7 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
         if not isinstance(claim, Claim):
             raise TypeError(f"{claim!r} is no claim")
         head, what = f"{'/'.join(claim.name.split('/')[:2])}", claim.name.split("/", 2)[2]
-        identifier = f"{head}{_suffix(form)}/{what}"
+        identifier = f"{head}{suffix(form)}/{what}"
         if identifier in seen:
             raise ValueError(f"{identifier} is made twice")
         seen.add(identifier)
@@ -154,7 +156,7 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
             id=identifier,
             kind=OBLIGATION,
             theorem=claim.name.split("/")[0],
-            action=_action(name),
+            action=action_of(name),
             observer="",
             words=f"{words}: {what}",
             text=claim.text.removesuffix("(check-sat)\n"),

@@ -24,9 +24,9 @@ SCOPE: Final[dict[str, Json]] = {
 def units() -> list[Unit]:
     """Boot by test, the walk, the axioms."""
     return [
-        Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested")),
-        Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks")),
-        Unit("T9 interpretation", ("T9",), Call(f"{TARGET}:axioms")),
+        Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested"), yields=("replay/boot",)),
+        Unit("T9 contract translate", ("T9",), Call(f"{TARGET}:walks"), yields=("T9/*",)),
+        Unit("T9 interpretation", ("T9",), Call(f"{TARGET}:axioms"), yields=("T9/*",)),
     ]
 
 

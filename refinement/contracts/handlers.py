@@ -61,7 +61,8 @@ Given = Callable[[str, int], Number]
 class Entry:
     """One way into the monitor: a name, what is known of the state, and the monitor's method.
 
-    `call` runs on symbolic values and on integers; what is given to it beyond the storage decides which.  `focus` names the page of which instances with two pages are made, `rounds` is the depth of instantiation.
+    `call` runs on symbolic values and on integers, as what is given to it does.  `focus` names the page of which
+    instances with two pages are made, `rounds` is the depth of instantiation.
     """
 
     name: str

@@ -7,6 +7,7 @@ from typing import Final
 
 from proofs.obligation import OBLIGATION, Call, Json, Obligation, Unit
 from refinement.bits import NestedFormat
+from refinement.units import suffix
 
 RLIMIT: Final = 60_000_000
 SCOPE: Final[dict[str, Json]] = {"guest frames": "any of 40 bits", "pages": "any of 36 bits", "words": "64 bits"}
@@ -27,7 +28,7 @@ def normal_walk(form: str) -> Iterator[Obligation]:
     for claim in walk.claims(nested):
         _, name, what = claim.name.split("/", 2)
         yield Obligation(
-            id=f"T9h/{name}{_suffix(nested)}/{what}",
+            id=f"T9h/{name}{suffix(nested)}/{what}",
             kind=OBLIGATION,
             theorem="T9h",
             action=ACTION,
@@ -41,8 +42,4 @@ def normal_walk(form: str) -> Iterator[Obligation]:
 
 def _unit(form: NestedFormat) -> Unit:
     call = Call("refinement.hardware.units:normal_walk", {"form": form.name})
-    return Unit(f"T9h normal_walk{_suffix(form)}", ("T9h",), call, action=ACTION)
-
-
-def _suffix(form: NestedFormat) -> str:
-    return "" if form is NestedFormat.EPT else f"@{form.name.lower()}"
+    return Unit(f"T9h normal_walk{suffix(form)}", ("T9h",), call, action=ACTION, yields=("T9h/*",))

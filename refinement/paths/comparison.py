@@ -79,9 +79,12 @@ def compare(path: Path, meaning: Meaning, course: Course, changed: set[Cell], ro
     """
     reader = Reader(meaning)
     _same("ending", path.ending, course.ending)
+    if path.ending == "failed":
+        _same("failure", type(path.result).__name__, type(course.result).__name__)
     _decisions(path, reader, rounds)
     _events(path, reader, course)
-    _same("result", reader.plain(path.result) if path.ending == "returned" else None, course.result)
+    if path.ending == "returned":
+        _same("result", reader.plain(path.result), course.result)
     return sum(_field(name, node, reader, changed) for name, node in path.post.nodes.items())
 
 
@@ -144,7 +147,7 @@ def _written(name: str, node: Node, reader: Reader) -> Iterator[Keys]:
 
 
 def _reached(name: str, bulk: list[Node], reader: Reader) -> Iterator[Keys]:
-    """A bulk write to memory reaches word 0 of a frame if it reaches any; other fields have few cells that are not 0."""
+    """A bulk write to memory reaches word 0 of a frame if it reaches any; other fields are 0 almost everywhere."""
     before, after = reader.meaning.before, reader.meaning.after
     layout = before.machine.layout
     if name == "memory":

@@ -15,9 +15,10 @@ import z3
 
 from impl.machine.registers import CR3
 from model.language.logic import And, Implies, Or
-from model.language.terms import Function, Term
+from model.language.terms import Function, Term, number, t_and, t_ite
 from proofs.evaluation import evaluate
 from refinement.contracts.handlers import Entry
+from refinement.engine import words
 from refinement.engine.explorer import Path
 from refinement.engine.instances import Instances
 from refinement.engine.pruning import Translator
@@ -76,8 +77,8 @@ def walks(path: Path) -> list[Walk]:
             ending = FRAME
         elif _answer(next(events), "page_fault"):
             ending = PAGE_FAULT
-        number = sum(1 for walk in found if walk.ending == ending)
-        found.append(Walk(_number(cpu), _number(address), write is True, user is True, ending, number))
+        count = sum(1 for walk in found if walk.ending == ending)
+        found.append(Walk(_number(cpu), _number(address), write is True, user is True, ending, count))
     return found
 
 
@@ -118,12 +119,12 @@ class _Pinned(Translator):
         function = node.payload
         if node.operator != "apply" or not isinstance(function, Function) or not is_pinned(function.name):
             return super()._node(node, arguments)
-        value: z3.ExprRef = z3.BitVecVal(0, node.sort.width, self.context)
-        for keys, number in self.table(function.name).items():
-            yes = z3.BoolVal(True, self.context)
-            here = [a == z3.BitVecVal(k, a.size(), self.context) for a, k in zip(arguments, keys, strict=True)]
-            value = z3.If(z3.And(yes, *here), z3.BitVecVal(number, node.sort.width, self.context), value)
-        return z3.simplify(value)
+        value: Term = number(0, node.sort.width)
+        for keys, found in self.table(function.name).items():
+            given = zip(node.arguments, keys, strict=True)
+            here = t_and(words.same(argument, number(key, argument.sort.width)) for argument, key in given)
+            value = t_ite(here, number(found, node.sort.width), value)
+        return self(value)
 
     def table(self, name: str) -> dict[Keys, int]:
         """The values of a pinned function that are not 0."""
@@ -182,8 +183,10 @@ def _read_off(path: Path, terms: list[Term], answer: z3.ModelRef, translate: _Pi
         name = function.name
         if is_pinned(name):
             return translate.table(name).get(arguments, 0)
-        given = [z3.BitVecVal(a, s.width, translate.context) for a, s in zip(arguments, function.arguments, strict=True)]
-        found = answer.eval(translate.function(function)(*given), model_completion=True).as_long()
+        given = [
+            z3.BitVecVal(a, s.width, translate.context) for a, s in zip(arguments, function.arguments, strict=True)
+        ]
+        found = _as_number(answer.eval(translate.function(function)(*given), model_completion=True))
         epoch, _, rest = name.partition(".")
         if not arguments:
             model.constants[name] = found
@@ -198,6 +201,12 @@ def _read_off(path: Path, terms: list[Term], answer: z3.ModelRef, translate: _Pi
         raise RuntimeError("the solver's model does not satisfy the conditions of the path")
     _complete(path, model, chosen)
     return model
+
+
+def _as_number(value: object) -> int:
+    if not isinstance(value, z3.BitVecNumRef):
+        raise TypeError(f"the model says {value} where a number was expected")
+    return value.as_long()
 
 
 def _complete(path: Path, model: Model, chosen: Mapping[tuple[int, int], int]) -> None:

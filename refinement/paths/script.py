@@ -6,7 +6,7 @@ real operation is noted under the name that the contract gave it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -22,6 +22,7 @@ from refinement.contracts.substitution import substituted
 from refinement.engine.run import PathEndError
 from refinement.paths.lines import Recorder
 from refinement.paths.query import FRAME, PAGE_FAULT, Model
+from refinement.paths.situations import FAILURES
 from refinement.simulation.tables import REPLACEMENTS
 
 LINK: Final = 7
@@ -109,7 +110,7 @@ class ScriptedMachine(ConcreteMachine):
             super().fetch_page(destination, source)
 
     @contextmanager
-    def _answering(self, words: Sequence[int] | Iterator[int]) -> Iterator[None]:
+    def _answering(self, words: Iterable[int]) -> Generator[None]:
         earlier, self._source = self._source, iter(words)
         try:
             yield
@@ -117,7 +118,7 @@ class ScriptedMachine(ConcreteMachine):
             self._source = earlier
 
     @contextmanager
-    def walking(self) -> Iterator[None]:
+    def walking(self) -> Generator[None]:
         """The next walk of the script answers the fetches of the body."""
         ending = next(self._walks, None)
         if ending is None:
@@ -203,6 +204,8 @@ def run(machine: ScriptedMachine, entry: Entry, cpu: int, given: Callable[[str, 
             course.ending = "returned"
         except PathEndError:
             course.ending = "cut"
+        except FAILURES as failure:
+            course.ending, course.result = "failed", failure
     return course
 
 

@@ -1,7 +1,7 @@
 """Live machines in which every path of the monitor can happen, built by real calls from boot.
 
-CPUs stand in every mode, enclaves in every stage of their life.  In the second situation the pool of table frames is
-as good as empty.
+CPUs stand in every mode, enclaves in every stage of their life.  In the second situation hardly a frame of the
+pool of page tables is free.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from functools import cache
 from typing import Final
 
 from impl.machine.layout import Configuration
-from impl.machine.machine import ConcreteMachine
+from impl.machine.machine import ConcreteMachine, ContractError
 from impl.machine.primitives import NestedFormat
+from impl.machine.storage import StorageError
 from impl.monitor.tables import PAGE_FRAMES
-from refinement.traces.world import EXECUTE, PAGE, READ, REG, TCS, WRITE, Enclave, World, secinfo, tcs_bytes
-from refinement.traces.world import ADD as ADD_ALONE
+from refinement.engine.explorer import DEFECTS
+from refinement.traces.world import ADD, EXECUTE, PAGE, READ, REG, TCS, WRITE, Enclave, World, secinfo, tcs_bytes
 
-MEMORY: Final = 896
-RESERVED: Final = 512
-POOL: Final = 288
-EPC: Final = 72
+FAILURES: Final = (*DEFECTS, ContractError, StorageError)
+"""What a defect of the monitor raises on a concrete machine."""
+MEMORY: Final = 560
+RESERVED: Final = 304
+POOL: Final = 144
+EPC: Final = 60
 CPUS: Final = 6
 SLOTS: Final = 4
 BELOW: Final = 0x5000_0000
@@ -39,9 +42,20 @@ class Situation:
     machine: ConcreteMachine
 
 
+class UnrealisedError(Exception):
+    """There is no machine on which a path can be run; the text says why."""
+
+
 @cache
 def situations(form: NestedFormat) -> tuple[Situation, ...]:
-    """With room in the pool, and with hardly any."""
+    """With room in the pool, and with hardly any; `UnrealisedError` if the monitor does not come that far."""
+    try:
+        return _built(form)
+    except FAILURES as failure:
+        raise UnrealisedError(f"no situation can be built: {type(failure).__name__}: {failure}") from failure
+
+
+def _built(form: NestedFormat) -> tuple[Situation, ...]:
     roomy = _Stage(form, POOL).machine
     taken = POOL - roomy.storage.pool_free[()]
     narrow = _Stage(form, taken + PAGE_FRAMES)
@@ -104,7 +118,7 @@ class _Stage:
         self._add(enclave, 0, secinfo(REG, READ | WRITE), b"\x11")
         self._add(enclave, 1, secinfo(TCS, 0), tcs_bytes())
         if not measured:
-            self._add(enclave, 2, secinfo(REG, READ), attributes=ADD_ALONE)
+            self._add(enclave, 2, secinfo(REG, READ), attributes=ADD)
 
     def _initialised(self, threads: int = 1) -> Enclave:
         """Code at page 0, two SSA frames at 2 and 3, for each thread a TCS from page 5 on, the rest empty."""
@@ -158,4 +172,4 @@ class _Stage:
 
 def _demand(done: bool) -> None:
     if not done:
-        raise RuntimeError("a call that builds a situation did not end as it should")
+        raise UnrealisedError("no situation can be built: a call did not end as it should")

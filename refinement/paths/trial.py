@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from impl.machine.machine import ConcreteMachine, ContractError
+from impl.machine.machine import ConcreteMachine
 from impl.machine.primitives import NestedFormat
-from impl.machine.storage import StorageError
-from impl.monitor.codes import Refusal
 from impl.machine.registers import FS_BASE, GENERAL, GS_BASE, RFLAGS, RIP, XSTATE_WORDS
+from impl.monitor.codes import Refusal
 from refinement.contracts.handlers import Entry
 from refinement.engine.explorer import Path
 from refinement.engine.run import Run
@@ -21,18 +20,12 @@ from refinement.paths.lines import Line, Recorder, first_difference
 from refinement.paths.meaning import Fields, Meaning
 from refinement.paths.query import Model, arbitrary, model_of, walks
 from refinement.paths.script import OffScriptError, ScriptedMachine, run, script_of
-from refinement.paths.situations import Situation, situations
+from refinement.paths.situations import Situation, UnrealisedError, situations
 from refinement.simulation.prove import paths_of
 from refinement.simulation.tables import REPLACEMENTS, TableSetting
 from refinement.traces.representation import Representation
 from refinement.traces.tracking import Cell, catch_up
 from refinement.traces.universe import Universe
-
-DEFECTS: Final = (
-    ArithmeticError, AssertionError, AttributeError, ContractError, LookupError, OffScriptError, StorageError,
-    TypeError, ValueError,
-)  # fmt: skip
-"""What a run of the monitor may raise that no path promises."""
 
 HIDDEN: Final = (*REPLACEMENTS, Refusal.__init__)
 """Functions that contracts replace, and what contracts call themselves."""
@@ -46,10 +39,6 @@ class Taken:
     cells: int
 
 
-class UnrealisedError(Exception):
-    """No machine was found on which the path can be run; the text says why."""
-
-
 class Bench:
     """A situation with the representation invariant evaluated on it, kept up to date with what is run from there."""
 
@@ -61,7 +50,7 @@ class Bench:
         self._representation = Representation(self._shadow, self._universe)
         broken = self._representation.fill()
         if broken:
-            raise RuntimeError(f"the situation {situation.name!r} violates {broken[0]}")
+            raise UnrealisedError(f"the situation {situation.name!r} violates {broken[0]}")
 
     def _meet(self, machine: ConcreteMachine) -> None:
         """Enclaves that exist and pages that are mapped belong to what the invariant is evaluated for."""
@@ -84,9 +73,9 @@ class Bench:
 
 
 @cache
-def benches(form: NestedFormat) -> tuple[Bench, ...]:
-    """The situations of a nested format."""
-    return tuple(Bench(situation) for situation in situations(form))
+def bench(form: NestedFormat, number: int) -> Bench:
+    """The bench of one situation, made when it is first needed."""
+    return Bench(situations(form)[number])
 
 
 def recorded_paths(entry: Entry, setting: TableSetting) -> list[Path]:
@@ -112,38 +101,39 @@ def lines_of(path: Path) -> list[Line]:
     return lines
 
 
-def take(path: Path, entry: Entry, setting: TableSetting, places: Sequence[Bench]) -> Taken:
+def take(path: Path, entry: Entry, setting: TableSetting) -> Taken:
     """Run the path in the first situation in which it has a model.
 
     Raises:
         DisagreementError: the real monitor did something else than the path says.
         UnrealisedError: there is no situation with a model, or the state of the model violates the invariant.
     """
-    reasons: list[str] = []
-    for bench in places:
-        model = model_of(path, entry, setting, bench.situation)
+    form, reasons = NestedFormat[setting.form.name], list[str]()
+    for number, situation in enumerate(situations(form)):
+        model = model_of(path, entry, setting, situation)
         if isinstance(model, Model):
-            with bench.visit():
-                return Taken(bench.situation.name, _run(path, entry, model, bench))
-        reasons.append(f"{bench.situation.name}: {model}")
+            place = bench(form, number)
+            with place.visit():
+                return Taken(situation.name, _run(path, entry, model, place))
+        reasons.append(f"{situation.name}: {model}")
     raise UnrealisedError("; ".join(reasons))
 
 
-def _run(path: Path, entry: Entry, model: Model, bench: Bench) -> int:
+def _run(path: Path, entry: Entry, model: Model, place: Bench) -> int:
     recorder = Recorder(HIDDEN)
-    script = script_of(model, [walk.ending for walk in walks(path)], _rest(bench.situation.machine))
-    machine = ScriptedMachine(bench.situation.machine, script, recorder)
+    script = script_of(model, [walk.ending for walk in walks(path)], _rest(place.situation.machine))
+    machine = ScriptedMachine(place.situation.machine, script, recorder)
     _write(machine, model)
     before = machine.copy()
-    _, broken = bench.follow(before)
+    _, broken = place.follow(before)
     if broken:
         raise UnrealisedError(f"the state of the model violates {broken[0]}")
     constants = model.constants
     try:
         course = run(machine, entry, constants["cpu"], lambda n, width: constants.setdefault(n, arbitrary(n, width)))
-    except DEFECTS as defect:
-        raise DisagreementError("ending", path.ending, f"{type(defect).__name__}: {defect}") from defect
-    changed, broken = bench.follow(machine)
+    except OffScriptError as surprise:
+        raise DisagreementError("fetches", "as on the path", surprise) from surprise
+    changed, broken = place.follow(machine)
     if broken:
         raise DisagreementError("invariant", "kept", f"violated: {broken[0]}")
     values = {**constants, **course.outcomes}
