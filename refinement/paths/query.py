@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 from zlib import crc32
 
@@ -22,7 +23,7 @@ from refinement.engine import words
 from refinement.engine.explorer import Path
 from refinement.engine.instances import Instances
 from refinement.engine.pruning import Translator
-from refinement.engine.values import Number, condition, ghost, merge, number_of, unknown
+from refinement.engine.values import Number, condition, ghost, merge, number_of, unknown, word_of
 from refinement.invariants.layout import is_normal
 from refinement.invariants.processors import INSIDE
 from refinement.paths.meaning import BEFORE, FETCHED, Fields, Keys, digest_word
@@ -34,10 +35,11 @@ FREE: Final = ("memory", "register", "saved_register", "xstate")
 LIMITS: Final = ("REGISTERS", "SCRUBBED")
 """Clauses of the invariant about these fields."""
 RLIMIT: Final = 20_000_000
+RANDOM_PHASE: Final = 5
 WORDS: Final = 512
 FRAME_MASK: Final = (1 << 40) - 1
 MASK64: Final = (1 << 64) - 1
-FRAME, PAGE_FAULT, GENERAL_PROTECTION = "frame", "page_fault", "general_protection"
+FRAME, PAGE_FAULT, GENERAL_PROTECTION = "translated", "page_fault", "general_protection"
 
 
 @dataclass(frozen=True)
@@ -67,25 +69,15 @@ class Model:
 def walks(path: Path) -> list[Walk]:
     """The walks of a path in their order."""
     found: list[Walk] = []
-    events = iter(path.events)
-    for event in events:
+    for place, event in enumerate(path.events):
         if event[0] != "translate":
             continue
         _, cpu, address, write, user = event
-        ending = GENERAL_PROTECTION
-        if _answer(next(events), "translated"):
-            ending = FRAME
-        elif _answer(next(events), "page_fault"):
-            ending = PAGE_FAULT
+        answers = takewhile(lambda e: e[0] == "split", path.events[place + 1 :])
+        ending = next((str(question) for _, question, yes in answers if yes is True), GENERAL_PROTECTION)
         count = sum(1 for walk in found if walk.ending == ending)
         found.append(Walk(_number(cpu), _number(address), write is True, user is True, ending, count))
     return found
-
-
-def _answer(event: tuple[object, ...], question: str) -> bool:
-    if event[:2] != ("split", question):
-        raise ValueError(f"{event} does not answer {question}")
-    return event[2] is True
 
 
 def _number(value: object) -> Number:
@@ -156,6 +148,7 @@ def model_of(path: Path, entry: Entry, setting: TableSetting, situation: Situati
     translate = _Pinned(Fields(situation.machine))
     solver = z3.SimpleSolver(ctx=translate.context)
     solver.set("rlimit", RLIMIT)
+    solver.set("phase_selection", RANDOM_PHASE)  # not zeros wherever zeros will do
     for term in terms:
         solver.add(translate(term))
     answer = solver.check()
@@ -170,7 +163,8 @@ def conditions(path: Path, entry: Entry, setting: TableSetting) -> list[Term]:
     """What a model has to satisfy: the record of the path, the invariant where it says something, possible walks."""
     with ghost():
         possible = [realisable(walk, setting) for walk in walks(path)]
-    terms = [*(term for _, term in setting.facts), *path.conditions, *possible]
+    exists = words.less(setting.cpu.term, word_of(setting.layout.cpus, 10, "cpus"))
+    terms = [exists, *path.conditions, *possible]
     rules = [rule for rule in setting.rules if rule.name in LIMITS]
     added = Instances([*rules, *path.rules], entry.rounds).grow(terms)
     return [*terms, *(formula for _, formula in added)]

@@ -13,7 +13,9 @@ from typing import Final
 from impl.machine.layout import Configuration
 from impl.machine.machine import ConcreteMachine, ContractError
 from impl.machine.primitives import NestedFormat
+from impl.machine.registers import CPL
 from impl.machine.storage import StorageError
+from impl.monitor.codes import Code
 from impl.monitor.tables import PAGE_FRAMES
 from refinement.engine.explorer import DEFECTS
 from refinement.traces.world import ADD, EXECUTE, PAGE, READ, REG, TCS, WRITE, Enclave, World, secinfo, tcs_bytes
@@ -95,7 +97,8 @@ class _Stage:
         self._share(doomed, SLOTS, ABOVE)
         self._enter(doomed, 5, complete=False)
         self._enter(doomed, 4)
-        _demand(self._world.call("prepare_destroy", doomed.secs).code == 0x4000000E)
+        _demand(self._world.call("prepare_destroy", doomed.secs).code == Code.EENCLAVEACT)
+        self._cache(0)
 
     def exhaust(self) -> None:
         """Create empty enclaves until no further one fits."""
@@ -158,12 +161,18 @@ class _Stage:
         s = self._world.s
         for address, frame in enclave.pages.items():
             if s.epcm[frame, 0] >> 16 == TCS and not s.busy[frame] and s.memory[frame, 3] & 1 == (call == "resume"):
-                outcome = self._world.call(call, cpu=cpu, rbx=address, rcx=0x7000_0000)
-                _demand(outcome.pending)
+                self._cache(cpu)
+                _demand(self._world.call(call, cpu=cpu, rbx=address, rcx=0x7000_0000).pending)
                 if complete:
                     _demand(self._world.monitor.complete_entry(cpu).code == 0)
+                    _demand(self._world.load(cpu, enclave.base) is not None)
                 return
         _demand(False)
+
+    def _cache(self, cpu: int) -> None:
+        """The kernel on a CPU reads something, so that a translation is cached."""
+        self._world.s.register[cpu, CPL] = 0
+        _demand(self._world.load(cpu, self._world.kernel_address(self._scratch)) is not None)
 
     def _resuming(self, enclave: Enclave, cpu: int) -> None:
         """The CPU was interrupted and is about to resume."""
