@@ -27,11 +27,12 @@ UNCOMPARED: Final = ("split", "pool_take", "lines")
 
 
 class DisagreementError(Exception):
-    """The engine and Python differ: where, what the engine says, what Python did."""
+    """The engine and Python differ: where, what the engine says, what Python did; `model` is what it was run with."""
 
     def __init__(self, where: str, symbolic: object, concrete: object) -> None:
         super().__init__(f"{where}: symbolically {symbolic}, concretely {concrete}")
         self.where, self.symbolic, self.concrete = where, str(symbolic), str(concrete)
+        self.model: dict[str, str] = {}
 
 
 @dataclass

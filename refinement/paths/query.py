@@ -65,6 +65,11 @@ class Model:
     cells: dict[tuple[str, Keys], int] = field(default_factory=dict[tuple[str, Keys], int])
     pages: list[list[int]] = field(default_factory=list[list[int]])
 
+    def described(self) -> dict[str, str]:
+        """The constants and cells, in hexadecimal."""
+        cells = {f"{name}[{', '.join(map(hex, keys))}]": hex(value) for (name, keys), value in self.cells.items()}
+        return {name: hex(value) for name, value in self.constants.items()} | cells
+
 
 def walks(path: Path) -> list[Walk]:
     """The walks of a path in their order."""

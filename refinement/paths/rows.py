@@ -32,7 +32,10 @@ def row(path: Path, entry: Entry, setting: TableSetting) -> Finding:
         values = {"situation": done.situation, "cells compared": done.cells}
     except DisagreementError as difference:
         verdict, qualifier, reason = "REFUTED", "induction", str(difference)
-        values = {"where": difference.where, "symbolic": difference.symbolic, "concrete": difference.concrete}
+        values = {
+            "where": difference.where, "symbolic": difference.symbolic, "concrete": difference.concrete,
+            "model": difference.model,
+        }  # fmt: skip
     except UnrealisedError as missing:
         verdict, qualifier, reason = "UNKNOWN", "", str(missing)
     return Finding(

@@ -114,7 +114,11 @@ def take(path: Path, entry: Entry, setting: TableSetting) -> Taken:
         if isinstance(model, Model):
             place = bench(form, number)
             with place.visit():
-                return Taken(situation.name, _run(path, entry, model, place))
+                try:
+                    return Taken(situation.name, _run(path, entry, model, place))
+                except DisagreementError as difference:
+                    difference.model = {"situation": situation.name, **model.described()}
+                    raise
         reasons.append(f"{situation.name}: {model}")
     raise UnrealisedError("; ".join(reasons))
 
@@ -139,7 +143,10 @@ def _run(path: Path, entry: Entry, model: Model, place: Bench) -> int:
     values = {**constants, **course.outcomes}
     meaning = Meaning(Fields(before), Fields(machine), values, model.pages, course.removed)
     cells = compare(path, meaning, course, changed, entry.rounds)
-    apart = first_difference(lines_of(path), recorder.lines)
+    ours = lines_of(path)
+    if not ours:
+        raise UnrealisedError("no line of the monitor was recorded, so that nothing says which path was taken")
+    apart = first_difference(ours, recorder.lines)
     if apart is not None:
         raise DisagreementError("line of the monitor", *apart)
     return cells
