@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ from refinement.engine.instances import Instances
 from refinement.engine.machine import BUSY_CPU
 from refinement.engine.storage import Node
 from refinement.engine.values import SymBool, SymInt
-from refinement.paths.meaning import Fields, Keys, Meaning
+from refinement.paths.meaning import GUEST_TABLE_OF, Fields, Keys, Meaning
 from refinement.paths.script import Course
 from refinement.traces.tracking import Cell
 
@@ -22,6 +22,8 @@ WORDS: Final = 512
 XSTATE: Final = 128
 DIRECTORY: Final = ("table_at", "table_kind", "cpu_mode", "cpu_tcs")
 """Fields from which those that are compared in their place are read."""
+PROMISED: Final = ("leaf", GUEST_TABLE_OF)
+"""Fields about which contracts promise something at all keys."""
 UNCOMPARED: Final = ("split", "pool_take", "lines")
 """Events that are no deeds of the monitor, or compared as outcomes or by themselves."""
 
@@ -59,7 +61,7 @@ class Reader:
 
     def at(self, node: Node, keys: Keys) -> int:
         """The value of a field at these keys after everything that was written."""
-        terms = tuple(number(k, w) for k, w in zip(keys, node.shape.keys, strict=True))
+        terms = _terms(node, keys)
         present: Node | None = node
         while present is not None and present.record is not None:
             record = present.record
@@ -82,11 +84,16 @@ def compare(path: Path, meaning: Meaning, course: Course, changed: set[Cell], ro
     _same("ending", path.ending, course.ending)
     if path.ending == "failed":
         _same("failure", type(path.result).__name__, type(course.result).__name__)
-    _decisions(path, reader, rounds)
+    _decisions(path, reader)
     _events(path, reader, course)
     if path.ending == "returned":
         _same("result", reader.plain(path.result), course.result)
-    return sum(_field(name, node, reader, changed) for name, node in path.post.nodes.items())
+    cells = {name: _cells(name, node, reader, changed) for name, node in path.post.nodes.items()}
+    for name, node in path.post.nodes.items():
+        for keys in cells[name]:
+            _same(f"{name}{keys}", reader.at(node, keys), reader.meaning.after.read(name, keys))
+    _promises(path, reader, rounds, cells)
+    return sum(map(len, cells.values()))
 
 
 def _same(where: str, symbolic: object, concrete: object) -> None:
@@ -94,14 +101,29 @@ def _same(where: str, symbolic: object, concrete: object) -> None:
         raise DisagreementError(where, symbolic, concrete)
 
 
-def _decisions(path: Path, reader: Reader, rounds: int) -> None:
-    """Every decision and guarantee of the record, and every promise of a contract where the record calls for it."""
+def _decisions(path: Path, reader: Reader) -> None:
+    """Every decision and guarantee of the record."""
     for entry in path.entries:
         if not reader.value(entry.term):
             raise DisagreementError(f"{entry.kind.value}: {entry.reason}", True, False)
-    for name, formula in Instances(path.rules, rounds).grow(path.conditions):
+
+
+def _promises(path: Path, reader: Reader, rounds: int, cells: Mapping[str, Sequence[Keys]]) -> None:
+    """Every promise of a contract about all keys, where the record or a compared cell calls for it.
+
+    A loop used as a whole promises the invariant, which is evaluated on the machine itself.
+    """
+    if path.marks:
+        return
+    nodes = path.post.nodes
+    read = [nodes[name].read(_terms(nodes[name], keys)) for name in PROMISED if path.rules for keys in cells[name]]
+    for name, formula in Instances(path.rules, rounds).grow([*path.conditions, *read]):
         if not reader.value(formula):
             raise DisagreementError(f"promise: {name}", True, False)
+
+
+def _terms(node: Node, keys: Keys) -> tuple[Term, ...]:
+    return tuple(number(k, w) for k, w in zip(keys, node.shape.keys, strict=True))
 
 
 def _events(path: Path, reader: Reader, course: Course) -> None:
@@ -122,15 +144,13 @@ def _plain_event(event: tuple[object, ...], reader: Reader) -> tuple[object, ...
     return tuple(plain)
 
 
-def _field(name: str, node: Node, reader: Reader, changed: set[Cell]) -> int:
+def _cells(name: str, node: Node, reader: Reader, changed: set[Cell]) -> list[Keys]:
     """Every cell that was written, by the engine's log or by the real monitor; all others are as before in both."""
     before, after = reader.meaning.before, reader.meaning.after
     cells = dict.fromkeys([*_written(name, node, reader), *_changed(name, before, after, changed)])
     if name == BUSY_CPU:  # a ghost that means something only where a CPU is inside
-        cells = dict.fromkeys(keys for keys in cells if after.read("busy", keys) == 1)
-    for keys in cells:
-        _same(f"{name}{keys}", reader.at(node, keys), after.read(name, keys))
-    return len(cells)
+        return [keys for keys in cells if after.read("busy", keys) == 1]
+    return list(cells)
 
 
 def _written(name: str, node: Node, reader: Reader) -> Iterator[Keys]:
@@ -153,7 +173,7 @@ def _reached(name: str, bulk: list[Node], reader: Reader) -> Iterator[Keys]:
     layout = before.machine.layout
     if name == "memory":
         for frame in _private(layout):
-            first = tuple(number(k, w) for k, w in zip((frame, 0), bulk[0].shape.keys, strict=True))
+            first = _terms(bulk[0], (frame, 0))
             if any(b.record is not None and reader.value(b.record.match(first)) for b in bulk):
                 yield from ((frame, i) for i in range(WORDS))
     elif name == "xstate":
