@@ -1,4 +1,4 @@
-"""A solver's model of a path in a situation: registers, private words and everything that untrusted memory answers.
+"""A solver's models of a path in a situation: registers, private words and everything that untrusted memory answers.
 
 What the invariant leaves open may be chosen: registers, extended state, the words of EPC pages in use and of staging
 frames.  All else is as in the situation.
@@ -36,6 +36,8 @@ LIMITS: Final = ("REGISTERS", "SCRUBBED")
 """Clauses of the invariant about these fields."""
 RLIMIT: Final = 20_000_000
 RANDOM_PHASE: Final = 5
+MODELS: Final = 2
+"""How many models of a path are run, each found with a random choice of its own."""
 WORDS: Final = 512
 FRAME_MASK: Final = (1 << 40) - 1
 MASK64: Final = (1 << 64) - 1
@@ -147,21 +149,25 @@ def _cells(name: str, fields: Fields) -> Iterator[tuple[Keys, int]]:
         yield from ((keys, fields.read(rest, keys)) for keys in fields.support(rest))
 
 
-def model_of(path: Path, entry: Entry, setting: TableSetting, situation: Situation) -> Model | str:
-    """A model of the path in the situation, or why there is none: "impossible" or what the solver says."""
+def models_of(path: Path, entry: Entry, setting: TableSetting, situation: Situation) -> list[Model] | str:
+    """Models of the path in the situation, or why there are none: "impossible" or what the solver says."""
     terms = conditions(path, entry, setting)
     translate = _Pinned(Fields(situation.machine))
-    solver = z3.SimpleSolver(ctx=translate.context)
-    solver.set("rlimit", RLIMIT)
-    solver.set("phase_selection", RANDOM_PHASE)  # not zeros wherever zeros will do
-    for term in terms:
-        solver.add(translate(term))
-    answer = solver.check()
-    if answer == z3.unsat:
-        return "impossible"
-    if answer != z3.sat:
-        return f"the solver gave up: {solver.reason_unknown()}"
-    return _read_off(path, terms, solver.model(), translate)
+    assertions = [translate(term) for term in terms]
+    models: list[Model] = []
+    for seed in range(MODELS):
+        solver = z3.SimpleSolver(ctx=translate.context)
+        solver.set("rlimit", RLIMIT)
+        solver.set("random_seed", seed)
+        solver.set("phase_selection", RANDOM_PHASE)  # not zeros wherever zeros will do
+        solver.add(assertions)
+        answer = solver.check()
+        if answer == z3.unsat:
+            return "impossible"
+        if answer != z3.sat:
+            return f"the solver gave up: {solver.reason_unknown()}"
+        models.append(_read_off(path, terms, solver.model(), translate))
+    return models
 
 
 def conditions(path: Path, entry: Entry, setting: TableSetting) -> list[Term]:

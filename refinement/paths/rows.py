@@ -1,4 +1,4 @@
-"""The row of one path: what its model and the real monitor came to."""
+"""The row of one path: what its models and the real monitor came to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from proofs.obligation import Finding, Json
 from refinement.contracts.handlers import Entry
 from refinement.engine.explorer import Path
 from refinement.paths.comparison import DisagreementError
+from refinement.paths.query import MODELS
 from refinement.paths.situations import UnrealisedError
 from refinement.paths.trial import take
 from refinement.simulation.tables import TableSetting
@@ -17,7 +18,7 @@ from refinement.units import action_of, suffix
 KIND: Final = "path"
 THEOREM: Final = "T9"
 WORDS: Final = (
-    "A solver's model of this path, run by the real monitor on a machine with real page tables, takes the same path to "
+    "A solver's models of this path, run by the real monitor on machines with real page tables, take the same path to "
     "the same result and the same memory."
 )
 
@@ -25,7 +26,7 @@ WORDS: Final = (
 def row(path: Path, entry: Entry, setting: TableSetting) -> Finding:
     """What became of one path: TESTED, REFUTED with both sides, or UNKNOWN if it could not be run."""
     started = time.process_time()
-    verdict, qualifier, reason = "TESTED", "1 model", ""
+    verdict, qualifier, reason = "TESTED", f"{MODELS} models", ""
     values: dict[str, Json] = {}
     try:
         done = take(path, entry, setting)
@@ -48,7 +49,7 @@ def row(path: Path, entry: Entry, setting: TableSetting) -> Finding:
         verdict,
         qualifier,
         reason,
-        scope={"nested tables": setting.form.name, "models": 1},
+        scope={"nested tables": setting.form.name, "models": MODELS},
         values=values,
         cpu_seconds=time.process_time() - started,
     )

@@ -18,7 +18,7 @@ from refinement.engine.run import Run
 from refinement.paths.comparison import DisagreementError, compare
 from refinement.paths.lines import Line, Recorder, first_difference
 from refinement.paths.meaning import Fields, Meaning
-from refinement.paths.query import Model, arbitrary, model_of, walks
+from refinement.paths.query import Model, arbitrary, models_of, walks
 from refinement.paths.script import OffScriptError, ScriptedMachine, run, script_of
 from refinement.paths.situations import Situation, UnrealisedError, situations
 from refinement.simulation.prove import paths_of
@@ -33,7 +33,7 @@ HIDDEN: Final = (*REPLACEMENTS, Refusal.__init__)
 
 @dataclass(frozen=True)
 class Taken:
-    """A path that the real monitor took: where, and how many cells of the storage were compared."""
+    """A path that the real monitor took: where, and how many cells were compared in all its runs."""
 
     situation: str
     cells: int
@@ -102,25 +102,29 @@ def lines_of(path: Path) -> list[Line]:
 
 
 def take(path: Path, entry: Entry, setting: TableSetting) -> Taken:
-    """Run the path in the first situation in which it has a model.
+    """Run the path in the first situation in which it has models, once with each.
 
     Raises:
         DisagreementError: the real monitor did something else than the path says.
-        UnrealisedError: there is no situation with a model, or the state of the model violates the invariant.
+        UnrealisedError: there is no situation with a model, or the state of a model violates the invariant.
     """
     form, reasons = NestedFormat[setting.form.name], list[str]()
     for number, situation in enumerate(situations(form)):
-        model = model_of(path, entry, setting, situation)
-        if isinstance(model, Model):
+        models = models_of(path, entry, setting, situation)
+        if not isinstance(models, str):
             place = bench(form, number)
-            with place.visit():
-                try:
-                    return Taken(situation.name, _run(path, entry, model, place))
-                except DisagreementError as difference:
-                    difference.model = {"situation": situation.name, **model.described()}
-                    raise
-        reasons.append(f"{situation.name}: {model}")
+            return Taken(situation.name, sum(_visited(path, entry, model, place) for model in models))
+        reasons.append(f"{situation.name}: {models}")
     raise UnrealisedError("; ".join(reasons))
+
+
+def _visited(path: Path, entry: Entry, model: Model, place: Bench) -> int:
+    with place.visit():
+        try:
+            return _run(path, entry, model, place)
+        except DisagreementError as difference:
+            difference.model = {"situation": place.situation.name, **model.described()}
+            raise
 
 
 def _run(path: Path, entry: Entry, model: Model, place: Bench) -> int:

@@ -1,4 +1,4 @@
-"""Every path of T9 as a row: a solver's model of it, run by the real monitor, takes the same path to the same memory.
+"""Every path of T9 as a row: a solver's models of it, run by the real monitor, take the same path to the same memory.
 
 Identifiers are ``path/<entry>/<k>`` and ``path/<entry>@npt/<k>``, `k` as in ``T9/<entry>/path-k/...``.
 """
