@@ -10,11 +10,15 @@ from model.language.traversal import subterms
 Interpret = Callable[[Function, tuple[int, ...]], int]
 
 
-def evaluate(terms: Sequence[Term], interpret: Interpret) -> dict[Term, int]:
-    """The value of every subterm, each application as `interpret(function, arguments)` says."""
-    values: dict[Term, int] = {}
+def evaluate(terms: Sequence[Term], interpret: Interpret, known: dict[Term, int] | None = None) -> dict[Term, int]:
+    """The value of every subterm, each application as `interpret(function, arguments)` says.
+
+    known: values found earlier with the same meaning of applications; the new ones are added to it.
+    """
+    values = {} if known is None else known
     for node in subterms(terms):
-        values[node] = _value(node, tuple(values[a] for a in node.arguments), interpret)
+        if node not in values:
+            values[node] = _value(node, tuple(values[a] for a in node.arguments), interpret)
     return values
 
 

@@ -39,7 +39,7 @@ def units() -> list[Unit]:
 def _hardware(name: str, form: NestedFormat) -> Unit:
     call = Call("refinement.units:hardware", {"name": name, "form": form.name})
     place = f"{name}{suffix(form)}"
-    return Unit(f"T9h {place}", ("T9h",), call, action=_action(name), yields=(f"T9h/{place}/*",))
+    return Unit(f"T9h {place}", ("T9h",), call, action=action_of(name), yields=(f"T9h/{place}/*",))
 
 
 def hardware_names() -> list[str]:
@@ -70,7 +70,7 @@ WALKS: Final = ("nested_walk", "io_walk", "guest_walk")
 def _entry(name: str, form: NestedFormat) -> Unit:
     place = f"{name}{suffix(form)}"
     call = Call("refinement.units:entry", {"name": name, "form": form.name})
-    return Unit(f"T9 {place}", ("T9",), call, action=_action(name), yields=(f"T9/{place}/*",))
+    return Unit(f"T9 {place}", ("T9",), call, action=action_of(name), yields=(f"T9/{place}/*",))
 
 
 def _contract(name: str) -> Unit:
@@ -80,11 +80,11 @@ def _contract(name: str) -> Unit:
 
 
 def suffix(form: NestedFormat) -> str:
-    """What follows the name of an entry in identifiers."""
+    """What follows the name of an entry in identifiers: nothing for EPT."""
     return "" if form is NestedFormat.EPT else f"@{form.name.lower()}"
 
 
-def _action(name: str) -> str:
+def action_of(name: str) -> str:
     """The action of the model that the entry refines, as far as one name says it."""
     stem = name.split("@")[0]
     names = {
@@ -166,7 +166,7 @@ def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words:
             id=identifier,
             kind=OBLIGATION,
             theorem=claim.name.split("/")[0],
-            action=_action(name),
+            action=action_of(name),
             observer="",
             words=f"{words}: {what}",
             text=claim.text.removesuffix("(check-sat)\n"),

@@ -128,7 +128,12 @@ GROUPS: Final = (
     Group("monitor", False, "proved against the model by T9", ("impl/monitor/*.py",)),
     Group("concrete machine", False, "tested against the contracts of its primitives", ("impl/*.py",)),
     Group("search and battery", False, "finds counterexamples and holes; proves nothing", ("proofs/*.py",)),
-    Group("traces", False, "tests the same claims on concrete words", ("refinement/*.py",)),
+    Group(
+        "traces and paths",
+        False,
+        "tests the same claims on concrete words, and the symbolic engine against Python",
+        ("refinement/*.py",),
+    ),
     Group("reports and command line", False, "show what was established", ("reports/*.py", "ringfence/*.py")),
 )
 

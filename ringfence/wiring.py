@@ -42,7 +42,12 @@ WORKBENCH: Final = Wiring(
     rooms=("impl", "model", "proofs", "refinement", "ringfence/units"),
     weakenings=ROOT / "ringfence" / "weakenings",
     prove=("ringfence.units.theorems:units", "ringfence.units.battery:units"),
-    refine=("refinement.units:units", "refinement.hardware.units:units", "refinement.boot.units:units"),
+    refine=(
+        "refinement.units:units",
+        "refinement.hardware.units:units",
+        "refinement.boot.units:units",
+        "refinement.paths.units:units",
+    ),
     replay=("refinement.replay_units:units",),
     catalogue="ringfence.catalogue:catalogue",
     replay_file="refinement.replay_units:file_findings",

@@ -53,16 +53,21 @@ RAX: Final = 0
 REMOVE_PAGES: Final = 0x28  # number of the call whose loop `remove_page` is one step of
 
 
+Given = Callable[[str, int], Number]
+"""What hardware tells the monitor: a value by name and width in bits, arbitrary (`unknown`) or a number."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One way into the monitor: a name, what is known of the state, and the monitor's method.
 
-    `focus` names the page of which instances with two pages are made, `rounds` is the depth of instantiation.
+    `call` runs on symbolic values and on integers, as what is given to it does.  `focus` names the page of which
+    instances with two pages are made, `rounds` is the depth of instantiation.
     """
 
     name: str
     known: Callable[[SymbolicMachine, Number], object]
-    call: Callable[[Monitor, SymbolicMachine, Number], object]
+    call: Callable[[Monitor, Number, Given], object]
     focus: str = "focus"
     rounds: int = 1
     loops: Mapping[str, Loop] = field(default_factory=lambda: loops.LOOPS)
@@ -84,27 +89,27 @@ def _mode(mode: int) -> Callable[[SymbolicMachine, Number], object]:
     return lambda machine, cpu: machine.storage.cpu_mode[cpu] == mode
 
 
-def _dispatch(monitor: Monitor, _: SymbolicMachine, cpu: Number) -> object:
+def _dispatch(monitor: Monitor, cpu: Number, _: Given) -> object:
     return monitor.dispatch(cpu)  # type: ignore[arg-type]  # the monitor computes with symbolic numbers
 
 
-def _interrupt(monitor: Monitor, _: SymbolicMachine, cpu: Number) -> None:
-    monitor.interrupt(cpu, unknown("vector", 8))  # type: ignore[arg-type]  # as above
+def _interrupt(monitor: Monitor, cpu: Number, given: Given) -> None:
+    monitor.interrupt(cpu, given("vector", 8))  # type: ignore[arg-type]  # as above
 
 
-def _exception(monitor: Monitor, _: SymbolicMachine, cpu: Number) -> None:
-    monitor.exception(cpu, unknown("vector", 8), unknown("error", 32))  # type: ignore[arg-type]  # as above
+def _exception(monitor: Monitor, cpu: Number, given: Given) -> None:
+    monitor.exception(cpu, given("vector", 8), given("error", 32))  # type: ignore[arg-type]  # as above
 
 
-def _fault(access: int) -> Callable[[Monitor, SymbolicMachine, Number], object]:
-    def call(monitor: Monitor, _: SymbolicMachine, cpu: Number) -> object:
-        address = unknown("focus", 36) << 12 | unknown("offset", 12)
+def _fault(access: int) -> Callable[[Monitor, Number, Given], object]:
+    def call(monitor: Monitor, cpu: Number, given: Given) -> object:
+        address = given("focus", 36) << 12 | given("offset", 12)
         return monitor.enclave_fault(cpu, address, access)  # type: ignore[arg-type]  # as above
 
     return call
 
 
-def _complete(monitor: Monitor, _: SymbolicMachine, cpu: Number) -> object:
+def _complete(monitor: Monitor, cpu: Number, _: Given) -> object:
     return monitor.complete_entry(cpu)  # type: ignore[arg-type]  # as above
 
 
@@ -141,7 +146,7 @@ def paths_of(entry: Entry, setting: Setting) -> list[Path]:
     def code(machine: SymbolicMachine) -> object:
         cpu = setting.cpu
         machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")
-        return entry.call(Monitor(machine), machine, cpu)  # type: ignore[arg-type]  # symbolic machine
+        return entry.call(Monitor(machine), cpu, unknown)  # type: ignore[arg-type]  # symbolic machine
 
     with substituted(CONTRACTS):
         return setting.explore(code, ())

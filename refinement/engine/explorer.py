@@ -14,8 +14,8 @@ from refinement.engine.values import EngineError, hosted
 
 Ending = Literal["returned", "refused", "failed", "cut"]
 
-# What a defect of the code under execution raises; an EngineError or a TermError is a defect of ours and stops all.
-_DEFECTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+DEFECTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a defect of the code under execution raises; an EngineError or a TermError is a defect of ours and stops all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def _execute(code: Callable[[Run], object], run: Run, refusals: tuple[type[Excep
             raise
         except refusals as refusal:
             return "refused", refusal
-        except _DEFECTS as defect:
+        except DEFECTS as defect:
             return "failed", defect
 
 

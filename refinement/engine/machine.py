@@ -121,7 +121,7 @@ class SymbolicMachine:
         """Store a word to normal memory."""
         place = (self._normal(frame, "store_word"), word_of(index, 9, "index of store_word"))
         stored = word_of(value, 64, "value of store_word")
-        self.storage.fill("memory", _is(place), lambda _: stored)
+        self.storage.put("memory", place, stored)
 
     def fetch_page(self, destination: Number, source: Number) -> None:
         """Fill a trusted frame with arbitrary words."""
@@ -278,17 +278,13 @@ def monitor_guard(machine: SymbolicMachine, acting: SymInt | None = None) -> Gua
             inside = condition(And(is_epc(machine.layout, number_of(place[0])), number_of(place[1]) < 3))
             machine.run.require(inside, f"epcm {access}: an EPC frame")
         elif name == "busy" and access == "write":
-            machine.storage.fill(BUSY_CPU, _is(place), lambda _: cpu)
+            machine.storage.put(BUSY_CPU, place, cpu)
 
     return guard
 
 
 def _first_is(place: Term) -> Callable[[Keys], Term]:
     return lambda keys: words.same(keys[0], place)
-
-
-def _is(place: Keys) -> Callable[[Keys], Term]:
-    return lambda keys: t_and(words.same(a, b) for a, b in zip(keys, place, strict=True))
 
 
 def _xstate_of(cpu: Term) -> Callable[[Keys], Term]:

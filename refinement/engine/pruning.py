@@ -55,7 +55,7 @@ class Translator:
         if operator == "bits" and isinstance(payload, int):
             return z3.BitVecVal(payload, node.sort.width, self.context)
         if operator == "apply" and isinstance(payload, Function):
-            return self._function(payload)(*arguments)
+            return self.function(payload)(*arguments)
         if operator == "extract" and isinstance(payload, tuple):
             return z3.Extract(payload[0], payload[1], arguments[0])
         build = _BUILD.get(operator)
@@ -63,7 +63,8 @@ class Translator:
             raise TermError(f"the path oracle does not know {operator}")
         return build(*arguments)
 
-    def _function(self, function: Function) -> z3.FuncDeclRef:
+    def function(self, function: Function) -> z3.FuncDeclRef:
+        """The declaration of a function symbol."""
         found = self._functions.get(function)
         if found is None:
             sorts = [self._sort(s) for s in (*function.arguments, function.result)]

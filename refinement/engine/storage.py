@@ -42,10 +42,11 @@ class FieldShape:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One log entry: where `match` holds the value is `value`."""
+    """One log entry: where `match` holds the value is `value`; `place` are the keys of a write to a single place."""
 
     match: Callable[[Keys], Term]
     value: Callable[[Keys], Term]
+    place: Keys | None = None
 
 
 class Node:
@@ -163,7 +164,7 @@ class Cells:
         place = key_terms(node.shape, self._name, key)
         stored = word_of(value, node.shape.width, f"value of {self._name}")
         self._storage.before("write", self._name, place)
-        self._storage.nodes[self._name] = node.with_record(Record(matching(place), lambda _: stored))
+        self._storage.put(self._name, place, stored)
 
 
 Access: TypeAlias = Literal["read", "write"]
@@ -192,6 +193,10 @@ class SymbolicStorage:
         """Let the guard demand what every single read or write must satisfy."""
         if self.guard is not None:
             self.guard(access, name, place)
+
+    def put(self, name: str, place: Keys, value: Term) -> None:
+        """Assign one value at one place, without asking the guard."""
+        self.nodes[name] = self.nodes[name].with_record(Record(matching(place), lambda _: value, place))
 
     def fill(self, name: str, match: Callable[[Keys], Term], value: Callable[[Keys], Term]) -> None:
         """Assign `value(keys)` wherever `match(keys)` holds; both read only the state before."""

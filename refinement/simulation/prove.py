@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from model.hyperenclave.specification import HYPERENCLAVE
@@ -17,6 +18,7 @@ from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import Path
 from refinement.engine.instances import Rule
 from refinement.engine.obligations import Claim, split
+from refinement.engine.run import Run
 from refinement.engine.values import condition, ghost, unknown
 from refinement.handlers import STEPS
 from refinement.interpretation import functions
@@ -37,14 +39,19 @@ def setting_of(entry: Entry, form: NestedFormat) -> TableSetting:
     return TableSetting(form, True, entry.loops, entry.focus)
 
 
-def paths_of(entry: Entry, setting: TableSetting) -> list[Path]:
+Watch = Callable[[Run], AbstractContextManager[object]]
+"""Looks on while a run executes the monitor."""
+
+
+def paths_of(entry: Entry, setting: TableSetting, watch: Watch = nullcontext) -> list[Path]:
     """Every path of one entry, from any state that satisfies the invariant."""
     from impl.monitor.monitor import Monitor
 
     def code(machine: object) -> object:
         cpu = setting.cpu
         machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")  # type: ignore[attr-defined, arg-type]
-        return entry.call(Monitor(machine), machine, cpu)  # type: ignore[arg-type]  # symbolic machine
+        with watch(machine.run):  # type: ignore[attr-defined]
+            return entry.call(Monitor(machine), cpu, unknown)  # type: ignore[arg-type]  # symbolic machine
 
     with substituted(REPLACEMENTS):
         return setting.explore(code, ())

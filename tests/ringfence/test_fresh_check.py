@@ -38,3 +38,7 @@ def test_a_fresh_check_establishes_every_obligation(tmp_path: Path) -> None:
     assert all(
         r["evidence"] == "S" and r["digest"] for r in rows if r["kind"] == "obligation" and r["verdict"] == "PROVED"
     )
+    run = {tuple(r["id"].split("/")[1:]) for r in rows if r["kind"] == "path"}
+    entries = {entry for entry, _ in run}
+    parts = [r["id"].split("/") for r in rows if r["theorem"] == "T9" and r["kind"] == "obligation"]
+    assert run == {(p[1], p[2].removeprefix("path-")) for p in parts if p[1] in entries and p[2].startswith("path-")}
