@@ -62,8 +62,9 @@ CLAIMS: Final = (
     Claim(
         "T9",
         "Refinement",
-        "Every handler of the monitor, on every path and from every memory that satisfies the representation "
-        "invariant, keeps it, returns what the model returns, and changes the abstracted state as the model says.",
+        "Boot establishes the representation invariant and an initial state of the model. Every handler of the "
+        "monitor, on every path and from every memory that satisfies the invariant, keeps it, returns what the model "
+        "returns, and changes the abstracted state as the model says.",
     ),
     Claim(
         "T9h",

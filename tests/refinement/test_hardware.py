@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -18,26 +18,12 @@ from refinement.engine.obligations import Claim
 from refinement.hardware import normal_walk
 from refinement.hardware import units as hardware_units
 from refinement.simulation import hardware, walks
-
-RLIMIT = 60_000_000
-
-
-def unproved(claims: Iterable[Claim]) -> Iterator[tuple[str, z3.CheckSatResult]]:
-    """The claims that are not proved, each with the solver's answer."""
-    for claim in claims:
-        if claim.evident:
-            continue
-        solver = z3.SimpleSolver(ctx=z3.Context())
-        solver.set("rlimit", RLIMIT)
-        solver.from_string(claim.text)
-        answer = solver.check()
-        if answer != z3.unsat:
-            yield claim.name, answer
+from tests.refinement.solving import failing
 
 
 def refuted(claims: Iterable[Claim], what: str) -> bool:
     """Some claim of that kind has a counterexample."""
-    return any(name.endswith(f"/{what}") and answer == z3.sat for name, answer in unproved(claims))
+    return any(name.endswith(f"/{what}") and answer == z3.sat for name, answer in failing(claims))
 
 
 @pytest.mark.parametrize("form", list(NestedFormat))
@@ -53,12 +39,12 @@ def test_the_normal_vms_walk_is_proved(form: NestedFormat) -> None:
 @pytest.mark.parametrize("form", list(NestedFormat))
 @pytest.mark.parametrize("name", ["nested_walk", "io_walk"])
 def test_a_walk_of_one_table_is_proved(name: str, form: NestedFormat) -> None:
-    assert not list(unproved(walks.walk_claims(name, form)))
+    assert not list(failing(walks.walk_claims(name, form)))
 
 
 @pytest.mark.parametrize("name", ["dma_load", "dma_store", "normal_load", "normal_fetch", "normal_store", "evict"])
 def test_an_access_is_proved(name: str) -> None:
-    assert not list(unproved(hardware.claims(name, NestedFormat.EPT)))
+    assert not list(failing(hardware.claims(name, NestedFormat.EPT)))
 
 
 ORIGINAL_WALK = mmu.walk
