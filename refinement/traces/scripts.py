@@ -253,6 +253,14 @@ def near_misses(a: Author) -> None:
     a.map_user(SHARED_BASE, y.zero_frame)
     a.run(0)
     a.act("fault", cpu=0, address=SHARED_BASE, access=1)
+    a.create(2)
+    for page in (SSA_PAGE, SSA_PAGE + 1):
+        a.add(2, page)
+    a.add(2, TCS_PAGE, tcs_bytes(nssa=1, ossa=SSA_PAGE * PAGE), secinfo(TCS, 0))
+    a.initialize(2)
+    a.run(2, 1)
+    a.act("interrupt", cpu=1, vector=35)
+    a.enter(2, 1)
 
 
 SCRIPTS: Final[Mapping[str, tuple[Callable[[Author], None], NestedFormat]]] = {

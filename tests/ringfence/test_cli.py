@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
+from proofs.obligation import COVERAGE, Json
+from proofs.results import Result, Verdict
+from reports import table
 from reports.summary import FIELDS, SCHEMA, natural
 from tests.ringfence.conftest import Bench
 
@@ -91,6 +96,18 @@ def test_the_table_has_no_blanks(bench: Bench) -> None:
     assert len(lines) == 3
     assert all(cell.strip() for line in lines for cell in line.strip("│").split("│"))
     assert "✗1/3" in said.out
+
+
+def test_lists_and_tables_among_values_take_a_line_for_each_element() -> None:
+    values: dict[str, Json] = {"path": ["yes  a", "no  b"], "state": {"life": "[8] = 1"}, "n": 7}
+    row = Result("T9/x", "obligation", "T9", "x", "", Verdict.REFUTED, values=values)
+    covered = Result("c", COVERAGE, "T9", "", "", Verdict.TESTED, words="w", values={"handlers": {"h": {"OK": 2}}})
+    written = StringIO()
+    table.show([row, covered], Console(width=100, file=written))
+    lines = [line.strip() for line in written.getvalue().splitlines()]
+    start = lines.index("path:")
+    assert lines[start : start + 6] == ["path:", "yes  a", "no  b", "state:", "life: [8] = 1", "n = 7"]
+    assert lines[lines.index("handlers:") + 1] == "h: OK 2"
 
 
 def test_show_prints_words_text_and_the_last_verdict(bench: Bench) -> None:

@@ -24,6 +24,16 @@ def test_everything_that_holds_is_established(bench: Bench) -> None:
     assert said.err == ""
 
 
+def test_a_unit_that_wants_to_be_first_is(bench: Bench) -> None:
+    assert bench("prove --jobs 1", "ordered_units").code == 0
+    assert [line for line in bench.log() if "make" in line] == ["make drop", "make add"]
+
+
+def test_an_id_makes_only_the_unit_that_names_it(bench: Bench) -> None:
+    assert bench("prove --jobs 1 --id T2/add/0", "ordered_units", "refuted_units").code == 0
+    assert [line for line in bench.log() if "make" in line] == ["make add"]
+
+
 def test_an_unchanged_run_makes_nothing_and_says_the_same(bench: Bench) -> None:
     first = bench("prove --json", "good_units", "refuted_units")
     assert "make add" in bench.log()

@@ -71,6 +71,12 @@ def focused_units() -> list[Unit]:
     return [replace(unit, ignores=(f"playground/{other}.py",)) for unit, other in units]
 
 
+def ordered_units() -> list[Unit]:
+    """The second wants to run first, and both name the rows that they make."""
+    pairs = (("add", False), ("drop", True))
+    return [replace(toy_unit(own, "good", action=own), first=first, yields=(f"T?/{own}/*",)) for own, first in pairs]
+
+
 def refuted() -> Iterator[Obligation]:
     yield obligation("T1/bad/model", FAILS)
     yield obligation("T1/bad/explained", CANDIDATE, explain=Call(f"{HERE}:explain", {"n": 7}))
