@@ -58,7 +58,7 @@ class Fields:
         if name in s.sparse:
             return [key if isinstance(key, tuple) else (key,) for key in s.sparse[name]]
         if name == "root":
-            return [(k, o) for k, o, level, _ in s.sparse["table_at"] if level == 4]  # type: ignore[misc]
+            return [key[:2] for key in s.sparse["table_at"] if isinstance(key, tuple) and key[2] == 4]
         if name == "leaf":
             return self.leaves
         if name == "epcm":

@@ -23,7 +23,7 @@ from refinement.engine import words
 from refinement.engine.explorer import Path
 from refinement.engine.instances import Instances
 from refinement.engine.pruning import Translator
-from refinement.engine.values import Number, condition, ghost, merge, number_of, unknown, word_of
+from refinement.engine.values import Number, SymInt, condition, ghost, merge, unknown, word_of
 from refinement.invariants.layout import is_normal
 from refinement.invariants.processors import INSIDE
 from refinement.paths.meaning import BEFORE, FETCHED, Fields, Keys, digest_word
@@ -88,7 +88,9 @@ def walks(path: Path) -> list[Walk]:
 
 
 def _number(value: object) -> Number:
-    return number_of(value) if isinstance(value, Term) else value  # type: ignore[return-value]
+    if not isinstance(value, int | SymInt):
+        raise TypeError(f"a walk is asked for {value!r}, which is no number")
+    return value
 
 
 def realisable(walk: Walk, setting: TableSetting) -> Term:

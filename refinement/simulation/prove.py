@@ -17,6 +17,7 @@ from refinement.contracts.handlers import Entry
 from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import Path
 from refinement.engine.instances import Rule
+from refinement.engine.machine import SymbolicMachine
 from refinement.engine.obligations import Claim, split
 from refinement.engine.run import Run
 from refinement.engine.values import condition, ghost, unknown
@@ -47,10 +48,10 @@ def paths_of(entry: Entry, setting: TableSetting, watch: Watch = nullcontext) ->
     """Every path of one entry, from any state that satisfies the invariant."""
     from impl.monitor.monitor import Monitor
 
-    def code(machine: object) -> object:
+    def code(machine: SymbolicMachine) -> object:
         cpu = setting.cpu
-        machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")  # type: ignore[attr-defined, arg-type]
-        with watch(machine.run):  # type: ignore[attr-defined]
+        machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")
+        with watch(machine.run):
             return entry.call(Monitor(machine), cpu, unknown)  # type: ignore[arg-type]  # symbolic machine
 
     with substituted(REPLACEMENTS):
