@@ -42,12 +42,16 @@ def raw_setting(form: NestedFormat) -> Setting:
 
 
 def agrees(s: MonitorState, kind: int, owner: Number, frame: Number, result: mmu.Walk) -> Term:
-    """The walk translates exactly if the leaf grants something, to the leaf's frame, with the leaf's rights."""
+    """The walk translates exactly if the leaf grants something, to the leaf's frame, with the leaf's rights.
+
+    Otherwise it ends in a fault of the nested table at this guest frame.
+    """
     leaf = s.leaf[kind, owner, frame & PAGE_MASK]
     rights = leaf & 3 if kind == bits.IO else bits.nested_rights(s.form, leaf)
     granted = And(frame >> 36 == 0, Not(rights == 0))
     if result.kind is not mmu.Kind.TRANSLATED:
-        return condition(Not(truth(condition(granted))))
+        here = And(result.kind is mmu.Kind.NESTED_FAULT, result.frame == frame)
+        return condition(And(here, Not(truth(condition(granted)))))
     exact = And(bits.frame_of(leaf) == result.frame, rights == result.rights)
     return condition(And(truth(condition(granted)), truth(condition(exact))))
 
@@ -184,13 +188,18 @@ def guest_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
 
 
 def _guest_agrees(s: MonitorState, page: Number, result: mmu.Walk) -> Term:
-    """Translated exactly if both leaves grant something, with what both grant."""
+    """Translated exactly if both leaves grant something, with what both grant; else a fault of the first that does not.
+
+    A fault of the guest table is at the page, one of the nested table at the frame in the guest leaf.
+    """
     leaf = s.leaf[bits.GUEST, OWNER, page]
     rights, frame = bits.x86_rights(leaf), bits.frame_of(leaf)
     nested = s.leaf[bits.NESTED, OWNER, frame & PAGE_MASK]
     further = bits.nested_rights(s.form, nested)
     granted = And(Not(rights == 0), frame >> 36 == 0, Not(further == 0))
-    if result.kind is not mmu.Kind.TRANSLATED:
-        return condition(Not(truth(condition(granted))))
+    if result.kind is mmu.Kind.GUEST_FAULT:
+        return condition(And(result.frame == page, rights == 0))
+    if result.kind is mmu.Kind.NESTED_FAULT:
+        return condition(And(result.frame == frame, Not(rights == 0), Not(truth(condition(granted)))))
     exact = And(bits.frame_of(nested) == result.frame, result.rights == rights & further)
     return condition(And(truth(condition(granted)), truth(condition(exact))))
