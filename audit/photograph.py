@@ -38,7 +38,9 @@ class Root:
     """Where a walk begins.
 
     frame: number of the top table's frame; guest-physical if `inside` names the root of a nested table.
-    levels: 4 or 5.  why: how the root was found, in words ("CR3 of CPU 0, note 3 of the core").
+    levels: 4 or 5.  why: how the root was found, in words ("CR3 of CPU 0, note 3 of the core").  guest: a virtual
+    machine runs on these tables (a nested table, a guest's own table, a shadow table from a VMCB or VMCS); a table
+    from a CR3 of the machine itself is not a guest's.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Root:
     frame: int
     inside: str = ""
     why: str = ""
+    guest: bool = False
 
 
 @dataclass(frozen=True)

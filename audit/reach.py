@@ -14,13 +14,17 @@ from audit.photograph import Root
 
 
 class Rights(IntFlag):
-    """What a leaf and everything above it grant together; USER means that CPL 3 may use them."""
+    """What a leaf and everything above it grant together.
+
+    USER: CPL 3 may use them.  UPPER: the leaf is in the upper half of the virtual address space (x86 tables only).
+    """
 
     NONE = 0
     READ = 1
     WRITE = 2
     EXECUTE = 4
     USER = 8
+    UPPER = 16
 
 
 @dataclass(frozen=True)
