@@ -67,12 +67,14 @@ class Processor:
 class Machine:
     """What a file says of the machine it was taken of; all of it may be missing.
 
-    maxphyaddr: width of physical addresses in bits (SDM 3A 4.1.4), or None.
+    maxphyaddr: width of physical addresses in bits (SDM 3A 4.1.4), or None.  encryption_bit: number of the address bit
+    that asks for memory encryption and is no part of the address (C-bit, APM 2 7.10), or None.
     """
 
     maxphyaddr: int | None = None
     processors: tuple[Processor, ...] = ()
     roots: tuple[Root, ...] = ()
+    encryption_bit: int | None = None
 
 
 class Photograph(Protocol):
