@@ -1,0 +1,116 @@
+"""A domain with everything that its roots reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from audit.photograph import BadInput, Kind, Photograph, Root
+from audit.policy import ANY, Domain, Policy
+from audit.ranges import Ranges
+from audit.reach import Reach, Rights, Trouble, Way
+
+# Troubles after which nobody knows what a table grants; the others grant nothing.
+UNKNOWN_TROUBLES = (Trouble.ABSENT, Trouble.UNTRANSLATED)
+
+Walk = Callable[[Root, Reach | None], Reach]
+
+
+@dataclass(frozen=True)
+class Party:
+    """A domain, the reach of each of its roots, and the names of those roots that lie inside another of its roots."""
+
+    domain: Domain
+    reaches: tuple[Reach, ...]
+    _coverage: dict[tuple[str, int], Ranges] = field(default_factory=dict[tuple[str, int], Ranges], repr=False)
+    _by_rights: dict[tuple[Rights, bool], dict[Rights, Ranges]] = field(
+        default_factory=dict[tuple[Rights, bool], dict[Rights, Ranges]], repr=False
+    )
+
+    @property
+    def name(self) -> str:
+        """The domain's name."""
+        return self.domain.name
+
+    @property
+    def outer(self) -> tuple[Reach, ...]:
+        """The reaches that bound the domain: what a guest's own tables reach lies within its nested table's reach."""
+        own = set(self.domain.roots)
+        return tuple(reach for reach in self.reaches if reach.root.inside not in own)
+
+    def values(self, reaches: Sequence[Reach]) -> list[tuple[Reach, Rights]]:
+        """Every combination of rights that leaves of these reaches grant."""
+        return [(reach, Rights(int(value))) for reach in reaches for value in np.unique(reach.spans.rights)]
+
+    def coverage(self, reach: Reach, value: Rights) -> Ranges:
+        """The frames that leaves of one reach grant with exactly these rights."""
+        key = (reach.root.name, int(value))
+        if key not in self._coverage:
+            chosen = reach.spans.rights == value
+            self._coverage[key] = Ranges.of(reach.spans.first[chosen], reach.spans.count[chosen])
+        return self._coverage[key]
+
+    def by_rights(self, mask: Rights, user: bool) -> dict[Rights, Ranges]:
+        """The frames by the rights of `mask` that some leaf grants, those of the outer reaches.
+
+        user: leaves that CPL 3 may not use grant nothing.
+        """
+        if (mask, user) in self._by_rights:
+            return self._by_rights[mask, user]
+        found: dict[Rights, list[Ranges]] = {}
+        for reach, value in self.values(self.outer):
+            counted = value & mask if not user or usable(reach.root, value) else Rights.NONE
+            found.setdefault(counted, []).append(self.coverage(reach, value))
+        self._by_rights[mask, user] = {rights: Ranges.union(parts) for rights, parts in found.items()}
+        return self._by_rights[mask, user]
+
+    def reached(self) -> Ranges:
+        """Every frame that the domain has any right to."""
+        return Ranges.union(ranges for rights, ranges in self.by_rights(ANY, False).items() if rights)
+
+    def tables(self, inner: bool) -> Ranges:
+        """The frames of its tables: of outer roots, or of those that lie in the guest's own memory."""
+        outer = {reach.root.name for reach in self.outer}
+        chosen = [reach.tables for reach in self.reaches if (reach.root.name not in outer) is inner]
+        return Ranges.union(Ranges.of(tables, np.ones_like(tables)) for tables in chosen)
+
+    def ways(self, reaches: Sequence[Reach], first: int, count: int, rights: Rights, most: int) -> Iterator[Way]:
+        """Up to `most` paths to these frames with at least these rights."""
+        return islice((way for reach in reaches for way in reach.ways(first, count, rights, most)), most)
+
+    def unknown(self, reaches: Sequence[Reach]) -> dict[str, int]:
+        """How many entries of these reaches nobody can follow, by trouble in words."""
+        found: dict[str, int] = {}
+        for reach in reaches:
+            for trouble, number in reach.troubles.items():
+                if trouble in UNKNOWN_TROUBLES and number:
+                    found[str(trouble)] = found.get(str(trouble), 0) + number
+        return found
+
+
+def usable(root: Root, value: Rights) -> bool:
+    """CPL 3 may use such a leaf: a nested table's leaves serve every privilege level of the guest."""
+    return root.kind is not Kind.X86 or bool(value & Rights.USER)
+
+
+def walk_all(photograph: Photograph, policy: Policy, roots: Sequence[Root], walk: Walk) -> tuple[Party, ...]:
+    """Walk every root of every domain once, nested tables before the tables inside them."""
+    by_name = {root.name: root for root in roots}
+    done: dict[str, Reach] = {}
+
+    def reach(name: str) -> Reach:
+        if name not in done:
+            root = by_name[name]
+            nested = reach(root.inside) if root.inside else None
+            if nested is None and root.frame >= photograph.end:
+                raise BadInput(
+                    f"{photograph.name}: the root {root.name!r} at {root.frame << 12:#x} lies beyond the last frame of"
+                    f" the photograph, which ends at {photograph.end << 12:#x}."
+                )
+            done[name] = walk(root, nested)
+        return done[name]
+
+    return tuple(Party(domain, tuple(reach(name) for name in domain.roots)) for domain in policy.domains)
