@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntFlag, StrEnum
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.photograph import Root
+from audit.spans import Rights, Spans
 
 
-class Rights(IntFlag):
-    """What a leaf and everything above it grant together.
-
-    USER: CPL 3 may use them.  UPPER: the leaf is in the upper half of the virtual address space (x86 tables only).
-    """
-
-    NONE = 0
-    READ = 1
-    WRITE = 2
-    EXECUTE = 4
-    USER = 8
-    UPPER = 16
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Ranges of physical frames with equal rights: sorted by first frame; ranges with different rights may overlap.
-
-    first, count: uint64, shape (n,), in 4 KiB frames.  rights: uint8, shape (n,), bits of `Rights`.
-    """
-
-    first: NDArray[np.uint64]
-    count: NDArray[np.uint64]
-    rights: NDArray[np.uint8]
+MISHAPS = 1000
+"""How many mishaps of each trouble are kept one by one."""
 
 
 class Trouble(StrEnum):
@@ -47,12 +26,16 @@ class Trouble(StrEnum):
     RESERVED = "present entry with a reserved bit set"
     MISCONFIGURED = "EPT misconfiguration"
     UNTRANSLATED = "guest table not mapped by the nested table"
-    CYCLE = "a table leads back to itself"
 
 
 @dataclass(frozen=True)
 class Mishap:
-    """A trouble, where it first shows.  address: first virtual (or guest-physical) address that runs into it."""
+    """A trouble, where it first shows: an entry of a table.
+
+    table: frame of the table (for a guest's own table as the guest numbers it).  index: its entry, or -1 if the trouble
+    is the root itself.  address: first virtual (or guest-physical) address that runs into it.  nested: the entry belongs
+    to the nested table below a guest.
+    """
 
     trouble: Trouble
     table: int
@@ -60,6 +43,7 @@ class Mishap:
     level: int
     entry: int
     address: int
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +93,26 @@ class Reach(Protocol):
 
     @property
     def mishaps(self) -> tuple[Mishap, ...]:
-        """What the walk could not follow, each (trouble, table, index) once."""
+        """What the walk could not follow: at most `MISHAPS` of each trouble, those with the lowest addresses first.
+
+        A table that is ABSENT or UNTRANSLATED counts once for each level, and so does an entry that is RESERVED or
+        MISCONFIGURED; what a guest meets in its nested table may count more often.
+        """
+        ...
+
+    @property
+    def troubles(self) -> Mapping[Trouble, int]:
+        """How many mishaps of each trouble there are in all."""
+        ...
+
+    @property
+    def leaves(self) -> Mapping[int, int]:
+        """How many translations end in a leaf of each level, counted by virtual (or guest-physical) address."""
+        ...
+
+    @property
+    def unmapped(self) -> int:
+        """Guest-physical frames, counted for each combination of rights, that a guest's leaves grant in vain."""
         ...
 
     def ways(self, first: int, count: int, rights: Rights, most: int = 4) -> Iterator[Way]:
