@@ -57,9 +57,9 @@ class Processor:
     """Control registers of one CPU, as the file tells them (SDM 3A 2.5; EFER: 2.2.1)."""
 
     number: int
-    cr0: int
     cr3: int
     cr4: int
+    cr0: int | None = None
     efer: int | None = None
 
 
@@ -68,13 +68,15 @@ class Machine:
     """What a file says of the machine it was taken of; all of it may be missing.
 
     maxphyaddr: width of physical addresses in bits (SDM 3A 4.1.4), or None.  encryption_bit: number of the address bit
-    that asks for memory encryption and is no part of the address (C-bit, APM 2 7.10), or None.
+    that asks for memory encryption and is no part of the address (C-bit, APM 2 7.10), or None.  roots: those that the
+    file names, and then all that it means.  kernel: the kernel's own top table, one root among others.
     """
 
     maxphyaddr: int | None = None
     processors: tuple[Processor, ...] = ()
     roots: tuple[Root, ...] = ()
     encryption_bit: int | None = None
+    kernel: Root | None = None
 
 
 class Photograph(Protocol):
