@@ -4,18 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.photograph import Root
-from audit.spans import Rights, Spans
-
+from audit.ranges import Ranges
 
 MISHAPS = 1000
 """How many mishaps of each trouble are kept one by one."""
+
+
+class Rights(IntFlag):
+    """What a leaf and everything above it grant together; USER means that CPL 3 may use them.
+
+    Nested tables know no CPL, so what only a nested table grants is without USER.
+    """
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+    USER = 8
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Ranges of physical frames with equal rights, sorted by rights, then by first frame.
+
+    Ranges with equal rights are disjoint and do not touch; ranges with different rights may overlap, where a frame is
+    reached in several ways.
+    first, count: uint64, shape (n,), in 4 KiB frames.  rights: uint8, shape (n,), bits of `Rights`.
+    """
+
+    first: NDArray[np.uint64]
+    count: NDArray[np.uint64]
+    rights: NDArray[np.uint8]
+
+    @staticmethod
+    def of(parts: Mapping[Rights, Ranges]) -> Spans:
+        """The frames that are granted with exactly these rights."""
+        ordered = sorted(parts.items())
+        none = np.zeros(0, np.uint64)
+        return Spans(
+            first=np.concatenate([none, *(ranges.first for _, ranges in ordered)]),
+            count=np.concatenate([none, *(ranges.end - ranges.first for _, ranges in ordered)]),
+            rights=np.repeat(np.array(sorted(parts), np.uint8), [len(ranges) for _, ranges in ordered]),
+        )
+
+    def exactly(self, rights: Rights) -> Ranges:
+        """The frames that some way grants with these rights and no others."""
+        low, high = np.searchsorted(self.rights, np.array([rights, rights + 1], np.uint8))
+        return Ranges(self.first[low:high], self.first[low:high] + self.count[low:high])
 
 
 class Trouble(StrEnum):
@@ -32,9 +74,9 @@ class Trouble(StrEnum):
 class Mishap:
     """A trouble, where it first shows: an entry of a table.
 
-    table: frame of the table (for a guest's own table as the guest numbers it).  index: its entry, or -1 if the trouble
-    is the root itself.  address: first virtual (or guest-physical) address that runs into it.  nested: the entry belongs
-    to the nested table below a guest.
+    table: frame of the table (a guest's own table: as the guest numbers it).  index: its entry, or -1 if the trouble is
+    the root itself.  address: first virtual (or guest-physical) address that runs into it.  nested: the entry belongs to
+    the nested table below a guest.
     """
 
     trouble: Trouble
