@@ -194,7 +194,7 @@ def _notes(policy: Policy, parties: Sequence[Party]) -> Iterator[str]:
 
 
 def _of_leaves(party: Party, reaches: Sequence[Reach], wanted: Callable[[Reach, Rights], bool]) -> Ranges:
-    return Ranges.union(party.coverage(reach, value) for reach, value in party.values(reaches) if wanted(reach, value))
+    return Ranges.union(reach.spans.exactly(value) for reach, value in party.values(reaches) if wanted(reach, value))
 
 
 def _counting(rights: Rights, user: bool) -> Callable[[Reach, Rights], bool]:

@@ -25,7 +25,6 @@ class Party:
 
     domain: Domain
     reaches: tuple[Reach, ...]
-    _coverage: dict[tuple[str, int], Ranges] = field(default_factory=dict[tuple[str, int], Ranges], repr=False)
     _by_rights: dict[tuple[Rights, bool], dict[Rights, Ranges]] = field(
         default_factory=dict[tuple[Rights, bool], dict[Rights, Ranges]], repr=False
     )
@@ -45,14 +44,6 @@ class Party:
         """Every combination of rights that leaves of these reaches grant."""
         return [(reach, Rights(int(value))) for reach in reaches for value in np.unique(reach.spans.rights)]
 
-    def coverage(self, reach: Reach, value: Rights) -> Ranges:
-        """The frames that leaves of one reach grant with exactly these rights."""
-        key = (reach.root.name, int(value))
-        if key not in self._coverage:
-            chosen = reach.spans.rights == value
-            self._coverage[key] = Ranges.of(reach.spans.first[chosen], reach.spans.count[chosen])
-        return self._coverage[key]
-
     def by_rights(self, mask: Rights, user: bool) -> dict[Rights, Ranges]:
         """The frames by the rights of `mask` that some leaf grants, those of the outer reaches.
 
@@ -63,7 +54,7 @@ class Party:
         found: dict[Rights, list[Ranges]] = {}
         for reach, value in self.values(self.outer):
             counted = value & mask if not user or usable(reach.root, value) else Rights.NONE
-            found.setdefault(counted, []).append(self.coverage(reach, value))
+            found.setdefault(counted, []).append(reach.spans.exactly(value))
         self._by_rights[mask, user] = {rights: Ranges.union(parts) for rights, parts in found.items()}
         return self._by_rights[mask, user]
 

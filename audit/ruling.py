@@ -95,7 +95,7 @@ class Question:
         for number, (party, reaches) in enumerate(self.sides):
             for reach, value in party.values(reaches):
                 if wanted(reach, value):
-                    sets.append((int(value) << (8 * number), party.coverage(reach, value)))
+                    sets.append((int(value) << (8 * number), reach.spans.exactly(value)))
         rows = zip(*(column.tolist() for column in profile(violating, sets)), strict=True)
         sides = range(len(self.sides))
         return [(a, b - a, tuple(Rights(found >> (8 * n) & 0xFF) for n in sides)) for a, b, found in rows]
@@ -118,7 +118,7 @@ class Question:
         found: list[Way] = []
         within = Ranges.between([(first, first + count)])
         for reach, value in party.values(reaches):
-            if wanted(reach, value) and within & party.coverage(reach, value):
+            if wanted(reach, value) and within & reach.spans.exactly(value):
                 ways = party.ways((reach,), first, count, value, MOST_WAYS)
                 found += [way for way in ways if way not in found]
         return tuple(sorted(found, key=lambda way: len(way.steps))[:MOST_WAYS])
