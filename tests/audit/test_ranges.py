@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,7 @@ def test_ranges_neither_overlap_nor_touch(a: list[tuple[int, int]], b: list[tupl
     for ranges in (Ranges.between(a), Ranges.between(a) - Ranges.between(b), Ranges.between(a) & Ranges.between(b)):
         pairs = list(ranges)
         assert all(first < end for first, end in pairs)
-        assert all(end < first for (_, end), (first, _) in zip(pairs, pairs[1:], strict=False))
+        assert all(end < first for (_, end), (first, _) in pairwise(pairs))
 
 
 @given(BOUNDS, BOUNDS, BOUNDS)

@@ -56,7 +56,7 @@ def root(name: str, kind: Kind = Kind.NPT, frame: int = 1, inside: str = "", gue
     return Root(name, kind, 4, frame, inside, "by hand", guest)
 
 
-def party(name: str, *leaves: Leaf, kind: Kind = Kind.NPT, tables: tuple[int, ...] = (), **more: object) -> Party:
+def party(name: str, *leaves: Leaf, kind: Kind = Kind.NPT, tables: tuple[int, ...] = (), **more) -> Party:
     guest = kind is not Kind.X86
     reach = TinyReach(root(name, kind, guest=guest), leaves, tables, **more)
     return Party(Domain(name, (name,)), (reach,))
