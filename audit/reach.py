@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import Root
+from audit.photograph import Kind, Root
 from audit.ranges import Ranges
 
 MISHAPS = 1000
@@ -18,9 +18,10 @@ MISHAPS = 1000
 
 
 class Rights(IntFlag):
-    """What a leaf and everything above it grant together; USER means that CPL 3 may use them.
+    """What a leaf and everything above it grant together.
 
-    Nested tables know no CPL, so what only a nested table grants is without USER.
+    USER: CPL 3 may use them; nested tables know no CPL, so what only a nested table grants is without USER.
+    UPPER: the leaf is in the upper half of the virtual address space (x86 tables only).
     """
 
     NONE = 0
@@ -28,6 +29,7 @@ class Rights(IntFlag):
     WRITE = 2
     EXECUTE = 4
     USER = 8
+    UPPER = 16
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Mishap:
     """A trouble, where it first shows: an entry of a table.
 
     table: frame of the table (a guest's own table: as the guest numbers it).  index: its entry, or -1 if the trouble is
-    the root itself.  address: first virtual (or guest-physical) address that runs into it.  nested: the entry belongs to
-    the nested table below a guest.
+    the root itself.  address: first virtual (or guest-physical) address that runs into it.  nested: the entry belongs
+    to the nested table below a guest.
     """
 
     trouble: Trouble
@@ -93,6 +95,7 @@ class Step:
     """One entry on the way from a root to a leaf.
 
     table: physical frame of the table; guest_table: its guest-physical frame, if it is a guest's.  level: 1 to 5.
+    kind: the format of the entry.
     """
 
     table: int
@@ -101,6 +104,7 @@ class Step:
     entry: int
     rights: Rights
     guest_table: int | None = None
+    kind: Kind = Kind.X86
 
 
 @dataclass(frozen=True)
