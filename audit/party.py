@@ -58,9 +58,9 @@ class Party:
         self._by_rights[mask, user] = {rights: Ranges.union(parts) for rights, parts in found.items()}
         return self._by_rights[mask, user]
 
-    def reached(self) -> Ranges:
-        """Every frame that the domain has any right to."""
-        return Ranges.union(ranges for rights, ranges in self.by_rights(ANY, False).items() if rights)
+    def granting(self, right: Rights) -> Ranges:
+        """Every frame to which the domain has a right of these."""
+        return Ranges.union(ranges for rights, ranges in self.by_rights(ANY, False).items() if rights & right)
 
     def tables(self, inner: bool) -> Ranges:
         """The frames of its tables: of outer roots, or of those that lie in the guest's own memory."""

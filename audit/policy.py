@@ -122,7 +122,6 @@ class Policy:
     """Domains and demands.
 
     source: the file, or "defaults".  roots: those that the policy adds to the photograph's.
-    maxphyaddr, encryption_bit: replace what the photograph says, unless None.
     malformed: whether entries that grant nothing because a bit in them is reserved or misconfigured are a violation.
     """
 
@@ -131,8 +130,6 @@ class Policy:
     demands: tuple[Demand, ...]
     shared: tuple[Shared, ...] = ()
     roots: tuple[Root, ...] = ()
-    maxphyaddr: int | None = None
-    encryption_bit: int | None = None
     malformed: bool = False
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Final, cast
 
-from audit.photograph import BadInput, Kind, Root
+from audit.photograph import BadInput, Kind, Machine, Root
 from audit.policy import (
     KINDS,
     Demand,
@@ -36,8 +37,8 @@ _TOP: Final = (
 )  # fmt: skip
 
 
-def read_policy(path: Path, roots: Sequence[Root]) -> Policy:
-    """The policy in a file, for a photograph with these roots; raises BadInput."""
+def read_policy(path: Path) -> PolicyFile:
+    """The policy in a file; raises BadInput."""
     try:
         if path.stat().st_size > LARGEST:
             raise BadInput(f"{path}: a policy of at most {LARGEST} bytes was expected.")
@@ -46,46 +47,48 @@ def read_policy(path: Path, roots: Sequence[Root]) -> Policy:
         raise BadInput(f"{path}: the policy cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{path}: the policy is not TOML: {error}.") from error
-    return _Reader(str(path), content, roots).policy()
+    return PolicyFile(str(path), content)
 
 
-class _Reader:
-    """One policy on its way from a file."""
+class PolicyFile:
+    """A policy as its file says it, to be completed with the roots of a photograph."""
 
-    def __init__(self, file: str, content: dict[str, object], roots: Sequence[Root]) -> None:
+    def __init__(self, file: str, content: dict[str, object]) -> None:
         self.file = file
         self.top = Table(file, "top level", content)
         self.top.only(*_TOP)
-        self.added = tuple(self._root(table, name) for name, table in self._named("root"))
-        self.roots = (*roots, *self.added)
-        self._check_roots()
-        self.domains = self._domains()
-        self.names = tuple(domain.name for domain in self.domains)
+        self.added = tuple(self._root(table, name) for name, table in self.named("root"))
 
-    def policy(self) -> Policy:
-        """Everything, checked for contradictions."""
-        machine = self._table("machine")
-        machine.only("maxphyaddr", "encryption-bit", "malformed")
-        demands: list[Demand] = [
-            *self._disjoint(), *self._reserved(), *self._tables(), *self._executable(), *self._user(), *self._owners(),
-        ]  # fmt: skip
-        if self.top.flag("defaults"):
-            demands += [d for d in default_demands(self.domains, self.roots) if not self._said(d, demands)]
-        malformed = machine.text("malformed", "allow")
-        if malformed not in ("allow", "forbid"):
-            machine.fail(f'\'malformed\' is {malformed!r}; "allow" or "forbid" was expected')
-        shared = self._shared(demands)
-        return Policy(
-            self.file, self.domains, tuple(demands), shared, self.added, machine.optional("maxphyaddr", 32, 52),
-            machine.optional("encryption-bit", 32, 51), malformed == "forbid",
-        )  # fmt: skip
+    @property
+    def stands_alone(self) -> bool:
+        """Every root of every domain is given by address, so that none has to be found."""
+        own = {root.name for root in self.added}
+        domains = [table.content.get("roots") for _, table in self.named("domain")]
+        return bool(domains) and all(isinstance(roots, list) and set(map(str, roots)) <= own for roots in domains)
 
-    def _table(self, key: str) -> Table:
+    def machine(self, machine: Machine) -> Machine:
+        """The machine as the photograph tells it, corrected by the policy."""
+        table = self.table("machine")
+        table.only("maxphyaddr", "encryption-bit", "malformed")
+        width, bit = table.optional("maxphyaddr", 32, 52), table.optional("encryption-bit", 32, 51)
+        return replace(
+            machine,
+            maxphyaddr=width or machine.maxphyaddr,
+            encryption_bit=machine.encryption_bit if bit is None else bit,
+        )
+
+    def policy(self, roots: Sequence[Root]) -> Policy:
+        """The policy for a photograph with these roots, those that the file adds not among them; raises BadInput."""
+        return _Reader(self, roots).policy()
+
+    def table(self, key: str) -> Table:
+        """A table of the file, empty if it is missing."""
         content = self.top.take(key, dict, cast("dict[str, object]", {}), f"a table [{key}]")
         return Table(self.file, f"[{key}]", content)
 
-    def _named(self, key: str) -> list[tuple[str, Table]]:
-        table = self._table(key)
+    def named(self, key: str) -> list[tuple[str, Table]]:
+        """The tables below a table, by name."""
+        table = self.table(key)
         for name, content in table.content.items():
             if not isinstance(content, dict):
                 table.fail(f"{name!r} is {content!r}; a table [{key}.{name}] was expected")
@@ -93,16 +96,6 @@ class _Reader:
                 table.fail(f"the name {name!r} is empty or holds a slash")
         tables = cast("Mapping[str, dict[str, object]]", table.content)
         return [(name, Table(self.file, f"[{key}.{name}]", content)) for name, content in tables.items()]
-
-    def _each(self, key: str, *known: str) -> list[Table]:
-        entries = self.top.take(key, list, cast("list[object]", []), f"tables [[{key}]]")
-        found: list[Table] = []
-        for number, entry in enumerate(entries, 1):
-            if not isinstance(entry, dict):
-                self.top.fail(f"{key!r} holds {entry!r}; tables [[{key}]] were expected")
-            found.append(Table(self.file, f"[[{key}]] number {number}", cast("dict[str, object]", entry)))
-            found[-1].only(*known)
-        return found
 
     def _root(self, table: Table, name: str) -> Root:
         table.only("kind", "levels", "address", "inside", "guest")
@@ -120,6 +113,42 @@ class _Reader:
         if value not in KINDS:
             table.fail(f"'kind' is {value!r}; one of {', '.join(KINDS)} was expected")
         return Kind(value)
+
+
+class _Reader:
+    """A policy on its way from a file to data, for a photograph with known roots."""
+
+    def __init__(self, policy_file: PolicyFile, roots: Sequence[Root]) -> None:
+        self.source, self.file, self.top = policy_file, policy_file.file, policy_file.top
+        self.added = policy_file.added
+        self.roots = (*roots, *self.added)
+        self._check_roots()
+        self.domains = self._domains()
+        self.names = tuple(domain.name for domain in self.domains)
+
+    def policy(self) -> Policy:
+        """Everything, checked for contradictions."""
+        machine = self.source.table("machine")
+        demands: list[Demand] = [
+            *self._disjoint(), *self._reserved(), *self._tables(), *self._executable(), *self._user(), *self._owners(),
+        ]  # fmt: skip
+        if self.top.flag("defaults"):
+            demands += [d for d in default_demands(self.domains, self.roots) if not self._said(d, demands)]
+        malformed = machine.text("malformed", "allow")
+        if malformed not in ("allow", "forbid"):
+            machine.fail(f'\'malformed\' is {malformed!r}; "allow" or "forbid" was expected')
+        shared = self._shared(demands)
+        return Policy(self.file, self.domains, tuple(demands), shared, self.added, malformed == "forbid")
+
+    def _each(self, key: str, *known: str) -> list[Table]:
+        entries = self.top.take(key, list, cast("list[object]", []), f"tables [[{key}]]")
+        found: list[Table] = []
+        for number, entry in enumerate(entries, 1):
+            if not isinstance(entry, dict):
+                self.top.fail(f"{key!r} holds {entry!r}; tables [[{key}]] were expected")
+            found.append(Table(self.file, f"[[{key}]] number {number}", cast("dict[str, object]", entry)))
+            found[-1].only(*known)
+        return found
 
     def _check_roots(self) -> None:
         by_name: dict[str, Root] = {}
@@ -139,7 +168,7 @@ class _Reader:
         names = [root.name for root in self.roots]
         found: list[Domain] = []
         taken: dict[str, str] = {}
-        for name, table in self._named("domain"):
+        for name, table in self.source.named("domain"):
             table.only("roots")
             roots = table.texts("roots", names)
             if not roots:
@@ -247,7 +276,7 @@ class _Reader:
     def _owners(self) -> list[Demand]:
         if "owner-map" not in self.top.content:
             return []
-        table = self._table("owner-map")
+        table = self.source.table("owner-map")
         table.only("name", "domains", "except", "entries")
         entries: list[Owned] = []
         pairs: list[tuple[int, int]] = []

@@ -107,6 +107,28 @@ def replay(
     return establish.run(_wiring(context), _wiring(context).replay, options, json, junit)
 
 
+@app.command("audit")
+def audit_one(
+    photograph: Annotated[Path, typer.Argument(metavar="PHOTOGRAPH", help="An image, a core, or a folder.")],
+    policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="What is demanded, as TOML.")] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option("--root", metavar="NAME=KIND:LEVELS:ADDRESS[@INSIDE]", help="A root; may be repeated."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="PHOTOGRAPH", help="Compare with an earlier photograph.")
+    ] = None,
+    json: AsJson = False, junit: Junit = None,
+    sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF 2.1.0.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a map as one page.")] = None,
+) -> int:  # fmt: skip
+    """Decide whether the page tables in a photograph of physical memory keep domains apart."""
+    from ringfence.commands import audit
+
+    request = audit.Request(photograph, policy, against, tuple(root or ()))
+    return audit.run(request, audit.Outputs(json, junit, sarif, html))
+
+
 @app.command("show")
 def show_one(
     context: typer.Context,

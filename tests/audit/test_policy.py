@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.photograph import BadInput, Kind, Root
+from audit.photograph import BadInput, Kind, Machine, Root
 from audit.policy import (
     ANY,
     Disjoint,
@@ -35,7 +35,9 @@ ROOTS = (
 def read(tmp_path: Path, text: str) -> Policy:
     file = tmp_path / "policy.toml"
     file.write_text(text, "utf-8")
-    return read_policy(file, ROOTS)
+    found = read_policy(file)
+    found.machine(Machine())
+    return found.policy(ROOTS)
 
 
 def test_roots_that_belong_together_are_one_domain() -> None:
@@ -69,9 +71,6 @@ def test_a_policy_says_what_each_clause_says(tmp_path: Path) -> None:
     policy = read(
         tmp_path,
         """
-        [machine]
-        maxphyaddr = 40
-        encryption-bit = 47
         [domain.host]
         roots = ["cpu0", "cpu1"]
         [domain.vm0]
@@ -98,7 +97,6 @@ def test_a_policy_says_what_each_clause_says(tmp_path: Path) -> None:
         rights = ["read", "write"]
         """,
     )
-    assert (policy.maxphyaddr, policy.encryption_bit) == (40, 47)
     assert [domain.name for domain in policy.domains] == ["host", "vm0", "vm1"]
     disjoint, reserved, owners = policy.demands
     assert disjoint == Disjoint("", "vm0", "vm1", Rights.WRITE, ANY)
@@ -118,6 +116,22 @@ def test_defaults_fill_in_what_the_file_does_not_say(tmp_path: Path) -> None:
         ("vm0", "vm1", Rights.READ),
         ("cpu0", "cpu1", Rights.WRITE),
     ]
+
+
+def test_the_policy_corrects_what_the_photograph_says_of_the_machine(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("[machine]\nmaxphyaddr = 40\nencryption-bit = 47", "utf-8")
+    assert read_policy(file).machine(Machine(maxphyaddr=52)) == Machine(maxphyaddr=40, encryption_bit=47)
+    file.write_text("", "utf-8")
+    assert read_policy(file).machine(Machine(maxphyaddr=36)) == Machine(maxphyaddr=36)
+
+
+def test_no_root_has_to_be_found_if_all_are_given_by_address(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text('[root.x]\nkind = "ept"\nlevels = 4\naddress = 0\n[domain.a]\nroots = ["x"]', "utf-8")
+    assert read_policy(file).stands_alone
+    file.write_text('[domain.a]\nroots = ["vm0"]', "utf-8")
+    assert not read_policy(file).stands_alone
 
 
 def test_a_root_can_be_named_by_address(tmp_path: Path) -> None:
@@ -198,10 +212,10 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, wor
 
 def test_a_policy_that_is_no_file_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
-        read_policy(tmp_path / "missing.toml", ROOTS)
+        read_policy(tmp_path / "missing.toml")
 
 
 def test_a_policy_that_is_not_text_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="not TOML"):
-        read_policy(tmp_path / "p.toml", ROOTS)
+        read_policy(tmp_path / "p.toml")

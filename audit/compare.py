@@ -1,0 +1,63 @@
+"""Compares two photographs of one machine: which frames a domain reaches with other rights than before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audit.party import Party
+from audit.policy import ANY
+from audit.ranges import Ranges, profile
+from audit.reach import Rights
+
+
+@dataclass(frozen=True)
+class Change:
+    """Frames that a domain has other rights to than before; each right counts if some leaf grants it."""
+
+    domain: str
+    before: Rights
+    after: Rights
+    ranges: Ranges
+
+    @property
+    def gained(self) -> Rights:
+        """Rights that the domain did not have before."""
+        return self.after & ~self.before
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """against: the earlier photograph.  appeared, vanished: names of roots.  changes: what was gained stands first."""
+
+    against: str
+    appeared: tuple[str, ...]
+    vanished: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+def compare(now: Sequence[Party], before: Sequence[Party], against: str) -> Comparison:
+    """What became reachable since the photograph `against`, and what no longer is; domains are matched by name."""
+    new, old = {party.name: party for party in now}, {party.name: party for party in before}
+    roots = [{reach.root.name for party in parties for reach in party.reaches} for parties in (now, before)]
+    changes = [change for name in {**new, **old} for change in _changes(name, new.get(name), old.get(name))]
+    changes.sort(key=lambda change: not change.gained)
+    return Comparison(against, tuple(sorted(roots[0] - roots[1])), tuple(sorted(roots[1] - roots[0])), tuple(changes))
+
+
+def _changes(name: str, now: Party | None, before: Party | None) -> list[Change]:
+    sets = [
+        (int(rights) << (0 if party is before else 8), frames)
+        for party in (now, before)
+        if party is not None
+        for rights, frames in party.by_rights(ANY, False).items()
+    ]
+    first, end, found = profile(Ranges.union(frames for _, frames in sets), sets)
+    differs = (found & 0xFF) != found >> 8
+    return [
+        Change(name, Rights(value & 0xFF), Rights(value >> 8), Ranges.of(first[chosen], (end - first)[chosen]))
+        for value in np.unique(found[differs]).tolist()
+        for chosen in [found == value]
+    ]
