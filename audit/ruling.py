@@ -106,19 +106,17 @@ class Question:
     ) -> Finding:  # fmt: skip
         sides: list[Side] = []
         for (party, reaches), granted in zip(self.sides, rights, strict=True):
-            ways = self._ways(party, reaches, first, count, wanted) if number < MOST_WITH_WAYS else ()
+            ways = self._ways(party, reaches, first, wanted) if number < MOST_WITH_WAYS else ()
             sides.append(Side(party.name, granted, ways))
         theorem = THEOREM.get(self.clause, "")
         return Finding(self.clause, self.name, theorem, first, count, tuple(sides), note or self.words)
 
-    def _ways(
-        self, party: Party, reaches: tuple[Reach, ...], first: int, count: int, wanted: Wanted
-    ) -> tuple[Way, ...]:
-        """Paths of leaves that are part of the violation, not merely of leaves on the same frames."""
+    def _ways(self, party: Party, reaches: tuple[Reach, ...], frame: int, wanted: Wanted) -> tuple[Way, ...]:
+        """Paths to a frame whose leaves are part of the violation, each leaf once."""
         found: list[Way] = []
-        within = Ranges.between([(first, first + count)])
+        within = Ranges.between([(frame, frame + 1)])
         for reach, value in party.values(reaches):
             if wanted(reach, value) and within & reach.spans.exactly(value):
-                ways = party.ways((reach,), first, count, value, MOST_WAYS)
+                ways = party.ways((reach,), frame, 1, value, MOST_WAYS)
                 found += [way for way in ways if way not in found]
         return tuple(sorted(found, key=lambda way: len(way.steps))[:MOST_WAYS])

@@ -22,7 +22,7 @@ from audit.ranges import Numbers, Ranges, profile
 from audit.ruling import Answer
 from proofs.obligation import Json
 from proofs.results import Exit
-from reports.audit import comparison_to, finding_to, root_to, summary
+from reports.audit import bounds, comparison_to, finding_to, letters, root_to, summary
 
 Codes = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ MOST_RANGES: Final = 20_000  # of one domain; beyond that, gaps are closed until
 MOST_FINDINGS: Final = 500
 GAP: Final = 2048  # frames that nobody reaches and that are left out of the map, or more
 
-_USABLE: Final = 8  # beside the bits of Rights in the code of a range
+_ANY_MODE: Final = 3  # position in the code of a range of the rights that some leaf grants, in whatever mode
 _ANSWERS: Final = {Answer.HOLDS: "holds", Answer.VIOLATED: "violated", Answer.UNKNOWN: "unknown"}
 _VERDICTS: Final = {
     Exit.ESTABLISHED: ("good", "Clean.", "Every demand holds on this photograph."),
@@ -60,6 +60,7 @@ def page(decision: Decision, name: str, code: Exit, comparison: Comparison | Non
         "words": words,
         "policy": escape(decision.policy.source),
         "rulings": "\n".join(_rulings(decision)),
+        "comparison": "" if comparison is None else _comparison(comparison),
         "notes": "".join(f'<p class="muted">{escape(note)}</p>\n' for note in decision.notes),
         # No end of the script element can stand in its text.
         "data": content.replace("<", "\\u003c"),
@@ -73,7 +74,8 @@ def page(decision: Decision, name: str, code: Exit, comparison: Comparison | Non
 def map_data(decision: Decision, comparison: Comparison | None = None) -> dict[str, Json]:
     """Everything that the page draws.
 
-    domains: ranges as [first, count, code], code being R 1, W 2, X 4, and 8 if CPL 3 or a guest may use them.
+    domains: ranges as [first, count, code]; bits 0 to 2 of a code are the rights (R, W, X) that CPL 3 or a guest has,
+    bits 3 to 5 those that some leaf grants in whatever mode.
     regions: [first, end) of the frames that are drawn.  more: ranges that violate a demand and are not listed.
     """
     domains = [_domain(party) for party in decision.parties]
@@ -97,7 +99,10 @@ def map_data(decision: Decision, comparison: Comparison | None = None) -> dict[s
 
 def _domain(party: Party) -> dict[str, Json]:
     sets = [
-        (int(value & ANY) | (_USABLE if usable(reach.root, value) else 0), reach.spans.exactly(value))
+        (
+            int(value & ANY) << _ANY_MODE | int(value & ANY if usable(reach.root, value) else 0),
+            reach.spans.exactly(value),
+        )
         for reach, value in party.values(party.outer)
     ]
     every = Ranges.union(frames for _, frames in sets)
@@ -134,6 +139,27 @@ def _regions(decision: Decision) -> Ranges:
     first = reached.first // block * block
     joined = Ranges.of(first, (reached.end + block - np.uint64(1)) // block * block - first + gap)
     return Ranges(joined.first, joined.end - gap)
+
+
+def _comparison(comparison: Comparison) -> str:
+    """The section that says what became reachable, and what no longer is."""
+    rows = [
+        f"<tr><td>{escape(change.domain)}</td><td>{letters(change.before)} → {letters(change.after)}</td>"
+        f'<td class="number">{change.ranges.frames}</td><td class="mono bits">{_some(change.ranges)}</td></tr>'
+        for change in comparison.changes
+    ]
+    roots = [("new roots", comparison.appeared), ("roots that are gone", comparison.vanished)]
+    told = "".join(f"<p>{words}: {escape(', '.join(names))}</p>" for words, names in roots if names)
+    head = '<tr><th>domain</th><th>rights</th><th class="number">frames</th><th>ranges</th></tr>'
+    table = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+    same = "<p>Every domain reaches the same frames with the same rights.</p>"
+    title = f"Compared with {escape(comparison.against)}"
+    return f'<section class="wide"><h2>{title}</h2>{told}{table if rows else same}</section>'
+
+
+def _some(ranges: Ranges) -> str:
+    shown = [bounds(first, end - first) for first, end in list(ranges)[:6]]
+    return ", ".join(shown) + (f" and {len(ranges) - 6} more" if len(ranges) > 6 else "")
 
 
 def _rulings(decision: Decision) -> Iterator[str]:

@@ -51,7 +51,7 @@ def write(decision: Decision, photograph: str, path: Path) -> None:
 def _rule(clause: Clause) -> dict[str, Json]:
     rule: dict[str, Json] = {"id": _rule_id(clause), "shortDescription": {"text": CLAUSES[clause]}}
     if clause in THEOREM:
-        rule["fullDescription"] = {"text": f"{CLAUSES[clause]} The invariants of {THEOREM[clause]} exclude it."}
+        rule["fullDescription"] = {"text": f"{CLAUSES[clause]} {THEOREM[clause]} excludes the same between enclaves."}
     return rule
 
 

@@ -5,7 +5,7 @@
   const root = document.documentElement;
   // Okabe and Ito's colours, which stay apart for people who do not see all of them.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#b5a300", "#7a5cc0", "#8c6d4f"];
-  const READ = 1, WRITE = 2, EXECUTE = 4, USABLE = 8;
+  const WRITE = 2, USABLE = 7, ANY_MODE = 3;
   const COLUMNS = 128, MOST_ROWS = 48;
   const PAGE = 4096n;
 
@@ -13,6 +13,10 @@
   const span = (first, count) => hex(first) + "–0x" + ((BigInt(first) + BigInt(count)) * PAGE - 1n).toString(16);
   const count = (n, word) => n.toLocaleString("en") + " " + word + (n === 1 ? "" : "s");
   const letters = (code) => ["R", "W", "X"].filter((_, bit) => code >> bit & 1).join("") || "–";
+  const modes = (code) => {
+    const all = code >> ANY_MODE, user = code & USABLE;
+    return all === user ? letters(all) : user ? `${letters(user)}, kernel ${letters(all)}` : `${letters(all)} (kernel only)`;
+  };
   const colour = (d) => COLOURS[d % COLOURS.length];
   const ink = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const element = (tag, content = "", attributes = {}) => {
@@ -97,14 +101,14 @@
     }
     if (held.wrong[cell]) {
       pen.strokeStyle = ink.bad;
-      pen.lineWidth = 2;
-      pen.strokeRect(x + 1, y + 1, width - 2, height - 2);
+      pen.lineWidth = Math.min(2, width / 4);
+      pen.strokeRect(x + pen.lineWidth / 2, y + pen.lineWidth / 2, width - pen.lineWidth, height - pen.lineWidth);
     }
   };
 
   const grid = byId("grid"), overview = byId("overview");
   const LABEL = 104;
-  const cellSize = () => ({ width: (grid.clientWidth - LABEL) / COLUMNS, height: clamp((grid.clientWidth - LABEL) / COLUMNS * 1.45, 9, 16) });
+  const cellSize = () => ({ width: (grid.clientWidth - LABEL) / COLUMNS, height: clamp((grid.clientWidth - LABEL) / COLUMNS * 1.8, 11, 18) });
 
   const drawGrid = () => {
     const { width, height } = cellSize();
@@ -115,7 +119,7 @@
     pen.textBaseline = "middle";
     for (let line = 0; line < lines; line++) {
       const first = view.from + line * COLUMNS * view.grain;
-      if (height >= 11 || line % 2 === 0) {
+      if (height >= 14 || line % 2 === 0) {
         pen.fillStyle = ink.muted;
         pen.fillText(hex(frameAt(first)), 0, line * height + height / 2 + 1);
       }
@@ -168,7 +172,7 @@
       for (const [code, n] of parts)
         body.append(element("tr", [
           element("td", [element("span", "", { class: "swatch", style: `background:${domain.colour}` }), domain.name]),
-          element("td", letters(code) + (code & USABLE ? "" : " (kernel only)")),
+          element("td", modes(code)),
           element("td", count(n, "frame"), { class: "number" }),
         ]));
       const own = domain.own.reduce((sum, range) => sum + Math.max(0, overlap(range)), 0);
@@ -278,7 +282,7 @@
     go.addEventListener("click", () => { goTo(finding); grid.focus(); });
     list.append(element("details", [
       element("summary", [element("code", span(finding.first, finding.count)), ` ${count(finding.count, "frame")}: `, finding.sides.map((s) => `${s.domain} ${s.rights}`).join(", ")]),
-      element("div", [element("p", `${ruling.id}: ${ruling.words}` + (ruling.theorem ? `. The invariants of ${ruling.theorem} exclude it.` : "."), { class: "muted" }), go,
+      element("div", [element("p", `${ruling.id}: ${ruling.words}` + (ruling.theorem ? `. ${ruling.theorem} excludes the same between enclaves.` : "."), { class: "muted" }), go,
         ...finding.sides.flatMap((side) => side.paths.map((way) => element("div", path(side, way), { class: "scroll" })))]),
     ]));
   });
