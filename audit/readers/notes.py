@@ -44,7 +44,10 @@ def _notes(store: Store, segments: Sequence[bytes]) -> Iterator[Note]:
                 raise store.bad(place, "expected a note's head of 12 bytes")
             name_size, content_size, _ = _HEAD.unpack_from(data, at)
             if not name_size and not content_size:
-                break  # Linux ends the notes of a CPU with an empty one
+                # Linux ends the notes of a CPU with an empty one.
+                if any(data[at:]):
+                    raise store.bad(place, "expected nothing but zeros after an empty note")
+                break
             content_at = at + _HEAD.size + (name_size + 3 & ~3)
             if content_at + content_size > len(data):
                 raise store.bad(
