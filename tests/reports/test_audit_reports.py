@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -63,8 +64,12 @@ def test_the_text_fits_on_100_columns() -> None:
 # --- SARIF ------------------------------------------------------------------------------------------------------
 
 
+def logged() -> Any:
+    return sarif.log(decision(), "my image")
+
+
 def test_the_log_has_what_sarif_2_1_0_requires() -> None:
-    log = sarif.log(decision(), "my image")
+    log = logged()
     assert (log["version"], set(log)) == ("2.1.0", {"$schema", "version", "runs"})
     (run,) = log["runs"]
     rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
@@ -78,7 +83,7 @@ def test_the_log_has_what_sarif_2_1_0_requires() -> None:
 
 
 def test_a_violation_is_a_location_with_the_path_as_code_flow() -> None:
-    failing = [r for r in sarif.log(decision(), "image")["runs"][0]["results"] if r["kind"] == "fail"]
+    failing = [result for result in logged()["runs"][0]["results"] if result["kind"] == "fail"]
     (result,) = failing
     (location,) = result["locations"]
     assert location["physicalLocation"]["address"]["absoluteAddress"] == 12 << 12
