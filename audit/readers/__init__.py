@@ -1,12 +1,12 @@
-"""Readers of photographs: raw images, ELF cores, both also compressed, and folders in the sparse form."""
+"""Readers of photographs: raw images, ELF cores, kdump dumps, each also compressed, and folders in the sparse form."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from audit.photograph import BadInput, Machine
+from audit.readers import elf, kdump
 from audit.readers.compressed import LIMIT, expand, is_compressed
-from audit.readers.elf import MAGIC, read_core
 from audit.readers.image import FRAME, FRAMES_END, Extent, Image
 from audit.readers.scenario import machine_of, read_json
 from audit.readers.sparse import read_sparse
@@ -14,7 +14,6 @@ from audit.readers.store import Store, open_store
 
 # What is known not to be an image of memory as it is, so that it is not taken for one.
 _FOREIGN = {
-    b"KDUMP   ": "a kdump-compressed dump (makedumpfile -d -c); write an ELF core with makedumpfile -E",
     b"DISKDUMP": "a diskdump; write an ELF core instead",
     b"makedumpfile\0": "a dump in makedumpfile's flattened form; rearrange it with makedumpfile -R",
     b"EMiL": "a LiME image; take it with format=padded",
@@ -52,8 +51,10 @@ def _open_image(store: Store, machine: Machine | None = None) -> Image:
     if not store.size:
         raise store.bad("size", "expected an image of memory, found an empty file")
     magic = store.read(0, min(store.size, 16))
-    if magic.startswith(MAGIC):
-        return read_core(store, machine)
+    if magic.startswith(elf.MAGIC):
+        return elf.read_core(store, machine)
+    if magic.startswith(kdump.MAGIC):
+        return kdump.read_kdump(store, machine)
     for foreign, words in _FOREIGN.items():
         if magic.startswith(foreign):
             raise store.bad("offset 0x0", f"expected an image of memory, found {words}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audit.photograph import BadInput, Frames, Machine, Mask, Words
 from audit.readers.store import Store
@@ -28,10 +29,13 @@ class Extent:
 class Image:
     """A `Photograph` of extents: ascending, not overlapping, inside the file."""
 
+    stride = FRAME
+    """Bytes from what the file has of a frame to what it has of the next one in an extent."""
+
     def __init__(self, store: Store, extents: Sequence[Extent], machine: Machine | None = None) -> None:
         if not extents:
             raise BadInput(f"{store.name}: expected at least one whole frame of memory")
-        self._store = store
+        self.store = store
         self._machine = machine or Machine()
         self._first = np.array([extent.first for extent in extents], np.int64)
         self._count = np.array([extent.count for extent in extents], np.int64)
@@ -40,7 +44,7 @@ class Image:
     @property
     def name(self) -> str:
         """The file, for messages."""
-        return self._store.name
+        return self.store.name
 
     @property
     def machine(self) -> Machine:
@@ -65,16 +69,18 @@ class Image:
         words = np.zeros((len(wanted), FRAME // 8), np.dtype("<u8"))
         rows = np.flatnonzero(there)
         if len(rows):
-            offsets = (self._offset[extent] + inside * FRAME)[rows]
-            # Rows that are neighbours both in the file and in what was asked are one read.
-            breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(offsets) != FRAME)) + 1
-            starts = np.concatenate(([0], breaks))
-            stops = np.concatenate((rows[breaks - 1], rows[-1:])) + 1
-            target = words.data.cast("B")
-            places = zip(offsets[starts].tolist(), rows[starts].tolist(), stops.tolist(), strict=True)
-            for offset, start, stop in places:
-                self._store.read_into(offset, target[start * FRAME : stop * FRAME])
+            self.fill(words, rows, (self._offset[extent] + inside * self.stride)[rows])
         return words, there
+
+    def fill(self, words: Words, rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+        """Fill these rows (ascending) with the frames that lie at these offsets of the file."""
+        # Rows that are neighbours both in the file and in what was asked are one read.
+        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(offsets) != FRAME)) + 1
+        starts = np.concatenate(([0], breaks))
+        stops = np.concatenate((rows[breaks - 1], rows[-1:])) + 1
+        target = words.data.cast("B")
+        for offset, start, stop in zip(offsets[starts].tolist(), rows[starts].tolist(), stops.tolist(), strict=True):
+            self.store.read_into(offset, target[start * FRAME : stop * FRAME])
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """The frames that are there, as (first, count), ascending and not touching."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import compress as zstd
 
-__all__ = ["LA57", "LONG_MODE", "Memory", "Segment", "note", "qemu_note", "write_core", "zstd"]
+__all__ = ["LA57", "LONG_MODE", "Memory", "Segment", "note", "qemu_note", "write_core", "write_kdump", "zstd"]
 
 LONG_MODE = (0x80050033, 0x20)
 """CR0 with paging, CR4 with PAE."""
@@ -106,6 +107,10 @@ class Memory:
         (folder / "scenario.json").write_text(json.dumps(scenario))
         return folder
 
+    def write_kdump(self, path: Path, *notes: bytes, compress: int = 1, **fields: int) -> Path:
+        """A kdump-compressed dump; `compress` is the flag of its pages (0, 1: zlib, 32: zstd)."""
+        return write_kdump(path, self.frames, notes, compress, **fields)
+
     def write_core(self, path: Path, **more) -> Path:
         """An ELF core of the frames; see `write_core`."""
         return write_core(path, [Segment(address, content) for address, content in self.runs()], **more)
@@ -174,4 +179,38 @@ def write_core(
     header = struct.pack("<16sHHIQQQIHHHHHH", identity, 4, 62, 1, 0, 128, 64, 0, 64, 56, number, 64, 1, 0)
     section = struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 0, 0, count if extended else 0, 0, 0)
     path.write_bytes(b"".join([header, section, *table, *content]))
+    return path
+
+
+def write_kdump(
+    path: Path,
+    frames: Mapping[int, NDArray[np.uint64]],
+    notes: Sequence[bytes],
+    compress: int,
+    *,
+    version: int = 6,
+    status: int = 0,
+    split: int = 0,
+) -> Path:
+    """Write a kdump-compressed dump; pages are plain (0), zlib (1) or zstd (32)."""
+    end = max(frames) + 1
+    blocks = -(-end // (8 * 4096))
+    system = bytes(4 * 65) + b"x86_64".ljust(65, b"\0") + bytes(65)
+    header = struct.pack("<8sI390s22xIIIII", b"KDUMP   ", version, system, status, 4096, 1, 2 * blocks, end)
+    text = b"".join(notes)
+    bits = np.zeros(blocks * 4096 * 8, np.uint8)
+    bits[sorted(frames)] = 1
+    bitmap = np.packbits(bits, bitorder="little").tobytes()
+    at = (2 + 2 * blocks) * 4096 + 24 * len(frames)
+    numbers = (0, 0, split, 0, 0, 0, 0, at, len(text), 0, 0, 0, 0, end if version > 5 else 0)
+    sub_header = struct.pack("<QII11Q", *numbers)
+    at += len(text)
+    descriptors, pages = list[bytes](), list[bytes]()
+    for _, words in sorted(frames.items()):
+        page = {0: bytes, 1: zlib.compress, 32: zstd}[compress](words.tobytes())
+        descriptors.append(struct.pack("<QIIQ", at, len(page), compress, 0))
+        pages.append(page)
+        at += len(page)
+    parts = [header.ljust(4096, b"\0"), sub_header.ljust(4096, b"\0"), bitmap, bitmap, *descriptors, text, *pages]
+    path.write_bytes(b"".join(parts))
     return path

@@ -14,7 +14,7 @@ import pytest
 
 from audit.photograph import Kind
 from audit.readers import open_photograph
-from tests.audit.cores import LA57, LONG_MODE, Memory, Segment, note, write_core, zstd
+from tests.audit.cores import LA57, LONG_MODE, Memory, Segment, note, qemu_note, write_core, zstd
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 FOLDERS = sorted(path.name for path in PHOTOGRAPHS.iterdir())
@@ -57,7 +57,7 @@ def test_nothing_can_be_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("compress", [lzma.compress, zstd], ids=["xz", "zstd"])
-@pytest.mark.parametrize("form", ["write_raw", "write_core"])
+@pytest.mark.parametrize("form", ["write_raw", "write_core", "write_kdump"])
 def test_a_compressed_image_holds_what_the_image_holds(tmp_path, compress, form):
     image = getattr(memory(0, 1, 700, 900), form)(tmp_path / "image")
     (tmp_path / "compressed").write_bytes(compress(image.read_bytes()))
@@ -184,3 +184,19 @@ def test_vmcoreinfo_tells_the_table_of_the_kernel_and_the_encryption_bit(tmp_pat
     assert machine.kernel is not None
     assert (machine.kernel.frame, machine.kernel.levels) == (0x1610, 5)
     assert machine.encryption_bit == 47
+
+
+@pytest.mark.parametrize("compress", [0, 1, 32], ids=["plain", "zlib", "zstd"])
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_a_kdump_compressed_dump_holds_the_frames_that_were_dumped(tmp_path, compress, version):
+    numbers = [0, 1, 7, 8, 9, 40000, (1 << 20) - 1, 1 << 20, (1 << 20) + 1]
+    path = memory(*numbers).write_kdump(tmp_path / "dump", compress=compress, version=version)
+    photograph = open_photograph(path)
+    assert held(photograph) == dict(zip(numbers, numbers, strict=True))
+    words, there = photograph.read(np.array([9, 2, 1 << 20, 9], np.uint64))
+    assert (words[:, 511].tolist(), there.tolist()) == ([9, 0, 1 << 20, 9], [True, False, True, True])
+
+
+def test_a_kdump_compressed_dump_tells_the_registers_of_each_cpu(tmp_path):
+    path = memory(1).write_kdump(tmp_path / "dump", qemu_note(*LONG_MODE[:1], 0x1000, 0x20), note(b"CORE", b"1234"))
+    assert [(p.cr3, p.cr4) for p in open_photograph(path).machine.processors] == [(0x1000, 0x20)]

@@ -10,6 +10,7 @@ import random
 import shutil
 import struct
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,10 @@ def core(path: Path) -> Path:
     )
 
 
+def kdump(path: Path) -> Path:
+    return memory().write_kdump(path, qemu_note(*LONG_MODE[:1], 0x1000, 0x20))
+
+
 def test_nothing_there(tmp_path):
     refused(tmp_path / "none", "cannot be opened", "No such file")
 
@@ -65,7 +70,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     [
         (b"", "an empty file"),
         (bytes(4097), "whole frames"),
-        (b"KDUMP   " + bytes(4088), "makedumpfile -E"),
+        (b"KDUMP   " + bytes(4088), "expected header version 4, 5 or 6"),
         (b"DISKDUMP" + bytes(4088), "diskdump"),
         (b"makedumpfile" + bytes(4084), "makedumpfile -R"),
         (b"EMiL" + bytes(4092), "LiME"),
@@ -116,6 +121,69 @@ def test_a_core_with_one_wrong_field(tmp_path, offset, form, value, words):
         open_photograph(path)
     else:
         refused(path, words)
+
+
+@pytest.mark.parametrize(
+    ("offset", "form", "value", "words"),
+    [
+        (8, "I", 3, "offset 0x8: expected header version"),
+        (272, "I", 0, "offset 0x110: expected a dump of x86_64"),
+        (424, "I", 8, "pages were lost"),
+        (428, "I", 8192, "expected blocks of 4096"),
+        (432, "I", 0xFFFFFFFF, "expected"),
+        (436, "I", 0, "expected two bitmaps for 6 frames in 0 blocks"),
+        (436, "I", 1 << 20, "128 MiB at most"),
+        (4096 + 12, "I", 1, "makedumpfile --reassemble"),
+        (4096 + 56, "Q", 1 << 40, "bytes of notes"),
+        (4096 + 48, "Q", 1 << 62, "expected"),
+        (4096 + 96, "Q", 0, "expected two bitmaps for 0 frames"),
+        (4096 + 96, "Q", 1 << 60, "expected two bitmaps"),
+        (12288, "Q", 0, "at least one whole frame"),
+    ],
+)
+def test_a_kdump_dump_with_one_wrong_field(tmp_path, offset, form, value, words):
+    path = kdump(tmp_path / "dump")
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{form}", content, offset, value)
+    path.write_bytes(content)
+    refused(path, words)
+
+
+def test_a_kdump_dump_that_ends_before_its_descriptors(tmp_path):
+    path = kdump(tmp_path / "dump")
+    os.truncate(path, 16384 + 24)
+    refused(path, "expected 3 page descriptors")
+
+
+@pytest.mark.parametrize(
+    ("offset", "form", "value", "words"),
+    [
+        (0, "Q", 1 << 62, "expected"),
+        (8, "I", 5000, "expected 1 to 4096 bytes"),
+        (8, "I", 5, "expected a page of 4096 bytes"),
+        (12, "I", 2, "found flags 0x2"),
+        (12, "I", 32, "cannot be expanded"),
+        (12, "I", 0, "expected a page of 4096 bytes"),
+    ],
+)
+def test_a_page_of_a_kdump_dump_that_cannot_be_expanded(tmp_path, offset, form, value, words):
+    path = kdump(tmp_path / "dump")
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{form}", content, 16384 + offset, value)
+    path.write_bytes(content)
+    photograph = open_photograph(path)
+    with pytest.raises(BadInput, match=words):
+        photograph.read(np.array([1], np.uint64))
+
+
+def test_a_page_of_a_kdump_dump_expands_to_one_page_at_most(tmp_path):
+    path = kdump(tmp_path / "dump")
+    content = bytearray(path.read_bytes())
+    bomb = zlib.compress(bytes(2 << 20), 9)
+    struct.pack_into("<QI", content, 16384, len(content), len(bomb))
+    path.write_bytes(content + bomb)
+    with pytest.raises(BadInput, match="found one of 4097"):
+        open_photograph(path).read(np.array([1], np.uint64))
 
 
 def test_a_core_that_ends_before_its_segments(tmp_path):
@@ -276,6 +344,8 @@ def _form(form: str, folder: Path) -> tuple[Path, Path]:
     """A valid photograph in one form: what to open, and the file of it to damage."""
     if form == "core":
         return core(folder / "core"), folder / "core"
+    if form == "kdump":
+        return kdump(folder / "dump"), folder / "dump"
     if form in ("xz", "zstd"):
         content = core(folder / "core").read_bytes()
         (folder / "image").write_bytes(lzma.compress(content) if form == "xz" else zstd(content))
@@ -292,12 +362,14 @@ def _damaged(content: bytes, edits: list[tuple[int, int]], end: int | None) -> b
     return bytes(changed[:end])
 
 
-@pytest.mark.parametrize("form", ["core", "xz", "zstd", "frames.json", "scenario.json", "frames.bin.xz"])
+@pytest.mark.parametrize("form", ["core", "kdump", "xz", "zstd", "frames.json", "scenario.json", "frames.bin.xz"])
 def test_damage_raises_bad_input_and_nothing_else(tmp_path, form):
     path, victim = _form(form, tmp_path)
     content = victim.read_bytes()
-    # Most of a core are frames, where nothing can be wrong: edits mostly hit the first part.
+    # Most of a core are frames, where nothing can be wrong, and most of a dump is zero: edits mostly hit the rest.
     place = st.integers(0, min(len(content), 1800)) | st.integers(0, len(content) - 1)
+    if form == "kdump":
+        place = st.sampled_from([at for at in range(len(content)) if content[at]]) | st.integers(4096, 4200) | place
     value = st.integers(0, 255) | st.sampled_from([0, 1, 255, *b'"[]{},-0'])
     edits = st.lists(st.tuples(place, value), min_size=1, max_size=6)
 
