@@ -17,7 +17,7 @@ TABLE: Final = np.dtype(
     [
         ("frame", np.uint64),  # as the tables number it: of a guest's own table, guest-physical
         ("grant", np.uint8),  # of everything above, ANDed, below what is carried along in the upper four bits
-        ("fresh", np.bool_),  # no table of the same frame precedes it in its level
+        ("fresh", np.bool_),  # of the tables with its frame and level, this one has the lowest address
         ("address", np.uint64),  # lowest input address that leads here
         ("paths", np.uint64),  # number of ways that lead here
         ("parent", np.uint64),  # frame of the table above, on the way with the lowest address
@@ -79,11 +79,12 @@ class Frontier:
         if not len(some):
             return some
         some = some[np.lexsort((some["address"], some["grant"], some["frame"]))]
-        other_frame = np.append(True, some["frame"][1:] != some["frame"][:-1])
-        starts = np.flatnonzero(other_frame | np.append(True, some["grant"][1:] != some["grant"][:-1]))
+        starts = np.flatnonzero(_differs(some["frame"]) | _differs(some["grant"]))
         paths = np.add.reduceat(some["paths"], starts)
         some = some[starts]
-        some["paths"], some["fresh"] = paths, other_frame[starts]
+        some["paths"], some["fresh"] = paths, False
+        order = np.lexsort((some["address"], some["frame"]))
+        some["fresh"][order[_differs(some["frame"][order])]] = True
         return some
 
 
@@ -95,5 +96,10 @@ def chunks(some: Tables, most: int) -> Iterator[Tables]:
 
 def distinct(frames: Frames) -> tuple[Frames, NDArray[np.intp]]:
     """The different frames of a sorted array, and for each frame the place of its like among them."""
-    other = np.append(True, frames[1:] != frames[:-1])
+    other = _differs(frames)
     return frames[other], np.cumsum(other) - 1
+
+
+def _differs(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values differ from the one before."""
+    return np.append(np.ones(min(1, len(values)), np.bool_), values[1:] != values[:-1])

@@ -103,7 +103,7 @@ class Gathering:
 
     def _ticked(self, collected: _Collected) -> Ranges:
         """What is on the board, region by region."""
-        bounds = [np.zeros(0, np.int64)]
+        bounds, edge_count = [np.zeros(0, np.int64)], 0
         for region in sorted(collected.regions):
             base = region << REGION_BITS
             ticks = self._board[base + int(collected.shifts[region]) - _OFF_BOARD :][:_REGION]
@@ -114,7 +114,8 @@ class Gathering:
                 edges,
                 np.array([base + _REGION] * bool(ticks[-1]), np.int64),
             ]
-            self._check(len(edges) // 2)
+            edge_count += len(edges)
+            self._check(edge_count // 2)
         both = np.concatenate(bounds).view(np.uint64)
         return Ranges.of(both[0::2], both[1::2] - both[0::2])
 
