@@ -102,5 +102,8 @@ class Photograph(Protocol):
         ...
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """The frames that are there, as (first, count), ascending and not touching."""
+        """The frames that are there, as (first, count), ascending and not touching.
+
+        Frames that are known to be zero without being read, such as a hole in a file, may be left out.
+        """
         ...

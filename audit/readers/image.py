@@ -83,11 +83,21 @@ class Image:
             self.store.read_into(offset, target[start * FRAME : stop * FRAME])
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """The frames that are there, as (first, count), ascending and not touching."""
-        first, end = int(self._first[0]), int(self._first[0])
-        for start, count in zip(self._first.tolist(), self._count.tolist(), strict=True):
-            if start != end:
-                yield first, end - first
-                first = start
-            end = start + count
-        yield first, end - first
+        """The frames that are there, as (first, count), ascending and not touching; holes may be left out."""
+        first, end = 0, 0
+        for extent in zip(self._first.tolist(), self._count.tolist(), self._offset.tolist(), strict=True):
+            for start, stop in self.filled(Extent(*extent)):
+                if start > end:
+                    if first < end:
+                        yield first, end - first
+                    first = start
+                end = max(end, stop)
+        if first < end:
+            yield first, end - first
+
+    def filled(self, extent: Extent) -> Iterator[tuple[int, int]]:
+        """The frames of an extent that do not lie in a hole of the file, as (first, end); they may touch or overlap."""
+        length = extent.count * FRAME
+        for start, stop in self.store.filled(extent.offset, extent.offset + length):
+            first = extent.first + (start - extent.offset) // FRAME
+            yield first, extent.first - (extent.offset - stop) // FRAME

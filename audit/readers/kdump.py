@@ -41,6 +41,10 @@ class KdumpImage(Image):
 
     stride = _DESCRIPTOR.size
 
+    def filled(self, extent: Extent) -> Iterator[tuple[int, int]]:
+        """All frames of the extent: what is left out of a dump has no descriptor."""
+        yield extent.first, extent.first + extent.count
+
     def fill(self, words: Words, rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
         """Fill these rows with the pages whose descriptors lie at these offsets."""
         for row, at in zip(rows.tolist(), offsets.tolist(), strict=True):

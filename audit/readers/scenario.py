@@ -12,6 +12,7 @@ from audit.readers.store import Store, open_store
 
 JSON_MOST = 64 << 20
 """Bytes in a JSON file of a photograph."""
+_TEXT_MOST = 4096
 _KINDS = {
     "x86": Kind.X86,
     "npt": Kind.NPT,
@@ -24,7 +25,7 @@ _FRAME_BITS = (1 << 52) - (1 << 12)  # of CR3 (SDM 3A 4.5.2)
 
 
 class Reader:
-    """One JSON object of a file, whose members are checked as they are asked for."""
+    """One JSON object of a file, whose members are checked as they are asked for; null is as good as missing."""
 
     def __init__(self, store: Store, place: str, members: Mapping[str, object]) -> None:
         self.store = store
@@ -32,7 +33,7 @@ class Reader:
         self._members = members
 
     def __contains__(self, key: str) -> bool:
-        return key in self._members
+        return self._members.get(key) is not None
 
     def integer(self, key: str, least: int = 0, most: int = (1 << 64) - 1) -> int:
         """A number, or a string such as "0x1000"."""
@@ -50,22 +51,22 @@ class Reader:
         return self.integer(key) if key in self else None
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A string of at most 200 characters; `default`, if there is one, where it is missing."""
-        value = self._members.get(key, default)
-        if not isinstance(value, str) or len(value) > 200 or not (value or default == ""):
-            raise self.store.bad(f"{self.place}{key}", "expected a string of 1 to 200 characters")
+        """A string that is not too long; `default`, if there is one, where it is missing."""
+        value = self._members[key] if key in self else default
+        if not isinstance(value, str) or len(value) > _TEXT_MOST or not (value or default == ""):
+            raise self.store.bad(f"{self.place}{key}", f"expected a string of 1 to {_TEXT_MOST} characters")
         return value
 
     def items(self, key: str) -> list[object]:
         """A list, empty if it is missing."""
-        value = self._members.get(key, [])
+        value = self._members[key] if key in self else []
         if not is_list(value):
             raise self.store.bad(f"{self.place}{key}", "expected a list")
         return value
 
     def object(self, key: str) -> Reader:
         """An object, empty if it is missing."""
-        return self.of(f"{self.place}{key}", self._members.get(key, {}))
+        return self.of(f"{self.place}{key}", self._members[key] if key in self else {})
 
     def of(self, place: str, value: object) -> Reader:
         """`value`, which has to be an object."""

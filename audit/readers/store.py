@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 from audit.photograph import BadInput
@@ -54,6 +56,20 @@ class Store:
         target = bytearray(length)
         self.read_into(offset, memoryview(target))
         return bytes(target)
+
+    def filled(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
+        """The parts of [offset, end) that are not holes, as (start, end); all of it where the system knows no holes."""
+        while offset < end:
+            try:
+                start = os.lseek(self._descriptor, offset, os.SEEK_DATA)
+                stop = os.lseek(self._descriptor, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # ENXIO: nothing but a hole up to the end
+                    yield offset, end
+                return
+            if start < end:
+                yield start, min(stop, end)
+            offset = stop
 
 
 def open_store(path: Path) -> Store:

@@ -14,10 +14,17 @@ import pytest
 
 from audit.photograph import Kind
 from audit.readers import open_photograph
+from audit.readers.store import Store
 from tests.audit.cores import LA57, LONG_MODE, Memory, Segment, note, qemu_note, write_core, zstd
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 FOLDERS = sorted(path.name for path in PHOTOGRAPHS.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def _without_holes(monkeypatch):
+    """What counts as a hole is the file system's choice."""
+    monkeypatch.setattr(Store, "filled", lambda _, offset, end: iter([(offset, end)]))
 
 
 def memory(*numbers: int) -> Memory:
@@ -28,17 +35,18 @@ def memory(*numbers: int) -> Memory:
     return made
 
 
-def held(photograph) -> dict[int, int]:
-    """Each frame that is there, with its first word."""
-    numbers = np.array([first + i for first, count in photograph.runs() for i in range(count)], np.uint64)
-    words, there = photograph.read(numbers)
-    assert there.all()
-    return dict(zip(numbers.tolist(), words[:, 0].tolist(), strict=True))
+def held(photograph, numbers=None) -> dict[int, int]:
+    """Each frame that is there (of these numbers, or of those that may be other than zero), with its first word."""
+    runs = [first + i for first, count in photograph.runs() for i in range(count)]
+    wanted = np.array(runs if numbers is None else numbers, np.uint64)
+    words, there = photograph.read(wanted)
+    assert numbers is not None or there.all()
+    return dict(zip(wanted[there].tolist(), words[there, 0].tolist(), strict=True))
 
 
 def test_a_raw_image_holds_every_frame_at_its_offset(tmp_path):
     photograph = open_photograph(memory(1, 3).write_raw(tmp_path / "image"))
-    assert held(photograph) == {0: 0, 1: 1, 2: 0, 3: 3}
+    assert held(photograph, range(6)) == {0: 0, 1: 1, 2: 0, 3: 3}
     assert photograph.end == 4
 
 
@@ -61,21 +69,22 @@ def test_nothing_can_be_asked_for(tmp_path):
 def test_a_compressed_image_holds_what_the_image_holds(tmp_path, compress, form):
     image = getattr(memory(0, 1, 700, 900), form)(tmp_path / "image")
     (tmp_path / "compressed").write_bytes(compress(image.read_bytes()))
-    assert held(open_photograph(tmp_path / "compressed")) == held(open_photograph(image))
+    numbers = range(1000)
+    assert held(open_photograph(tmp_path / "compressed"), numbers) == held(open_photograph(image), numbers)
 
 
 def test_several_streams_of_xz_with_padding_between_them_are_one_image(tmp_path):
     image = memory(0, 1, 2).write_raw(tmp_path / "image").read_bytes()
     parts = [lzma.compress(image[:5000]), bytes(8), lzma.compress(image[5000:]), bytes(4)]
     (tmp_path / "compressed").write_bytes(b"".join(parts))
-    assert held(open_photograph(tmp_path / "compressed")) == {0: 0, 1: 1, 2: 2}
+    assert held(open_photograph(tmp_path / "compressed"), range(9)) == {0: 0, 1: 1, 2: 2}
 
 
 def test_several_frames_of_zstd_some_to_be_skipped_are_one_image(tmp_path):
     image = memory(0, 1, 2).write_raw(tmp_path / "image").read_bytes()
     skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00four"
     (tmp_path / "compressed").write_bytes(skipped + zstd(image[:5000]) + skipped + zstd(image[5000:]))
-    assert held(open_photograph(tmp_path / "compressed")) == {0: 0, 1: 1, 2: 2}
+    assert held(open_photograph(tmp_path / "compressed"), range(9)) == {0: 0, 1: 1, 2: 2}
 
 
 def test_an_expanded_image_keeps_frames_of_zeros_as_holes(tmp_path, monkeypatch):
@@ -84,8 +93,33 @@ def test_an_expanded_image_keeps_frames_of_zeros_as_holes(tmp_path, monkeypatch)
     written = list[int]()
     write = os.pwrite
     monkeypatch.setattr("os.pwrite", lambda *what: written.append(len(what[1])) or write(*what))
-    assert held(open_photograph(tmp_path / "compressed"))[5000] == 5000
+    photograph = open_photograph(tmp_path / "compressed")
+    assert held(photograph, [0, 4999, 5000]) == {0: 0, 4999: 0, 5000: 5000}
     assert sum(written) == 4096  # frame 0 holds its own number, which is 0
+
+
+@pytest.mark.parametrize("form", ["write_raw", "write_core"])
+def test_holes_of_a_file_are_not_scanned_but_are_there(tmp_path, monkeypatch, form):
+    photograph = open_photograph(getattr(memory(*range(1, 8)), form)(tmp_path / "image"))
+    offset = photograph.store.size - 7 * 4096
+    parts = [(offset + 4096, offset + 4097), (offset + 4099, offset + 8193), (offset + 5 * 4096, offset + 7 * 4096)]
+
+    def filled(start: int, end: int):
+        return ((max(a, start), min(b, end)) for a, b in parts if a < end and start < b)
+
+    monkeypatch.setattr(photograph.store, "filled", filled)
+    assert list(photograph.runs()) == [(2, 2), (6, 2)]
+    assert held(photograph, range(1, 9)) == {number: number for number in range(1, 8)}
+
+
+def test_holes_are_found_where_the_system_knows_them(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+        file.seek(32 << 20)
+        file.write(b"\1" * 4096)
+    assert held(open_photograph(path)).get(8192) == 0x0101010101010101
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -115,7 +149,7 @@ def test_a_folder_may_name_a_whole_image_instead(tmp_path):
     scenario = {"image": {"file": "memory.core"}, "roots": [{"name": "a", "kind": "npt", "levels": 5, "root": 4096}]}
     (tmp_path / "scenario.json").write_text(json.dumps(scenario))
     photograph = open_photograph(tmp_path)
-    assert held(photograph) == {0: 0, 1: 1, 2: 2}
+    assert held(photograph, range(9)) == {0: 0, 1: 1, 2: 2}
     assert [(root.name, root.kind, root.levels, root.frame) for root in photograph.machine.roots] == [
         ("a", Kind.NPT, 5, 1)
     ]
