@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import BadInput, Frames, Kind, Machine, Mask, Photograph, Root, Words
+from audit.photograph import BadInputError, Frames, Kind, Machine, Mask, Photograph, Root, Words
 
 _AT_A_TIME = 1024
 _LA57 = 1 << 12  # of CR4
@@ -38,7 +38,7 @@ def control_blocks(photograph: Photograph, machine: Machine) -> Iterator[Root]:
     Frames are read once, in order; beside those, at most `_POINTERS_MOST` for each of them.
 
     Raises:
-        BadInput: a guest runs on shadow tables of another format.
+        BadInputError: a guest runs on shadow tables of another format.
     """
     address_mask = _address_mask(machine)
     host_levels = 5 if any(processor.cr4 & _LA57 for processor in machine.processors) else 4
@@ -117,7 +117,9 @@ def _of_vmcb(
     guest = (at(_CR3) & address_mask) >> 12
     if not at(_NESTED) & _NP_ENABLE:
         if at(_CR0) & _PG and not long_mode:
-            raise BadInput(f"{photograph.name}: {block}: expected 4-level or 5-level shadow tables, not 32-bit or PAE")
+            raise BadInputError(
+                f"{photograph.name}: {block}: expected 4-level or 5-level shadow tables, not 32-bit or PAE"
+            )
         if long_mode and _top_table(photograph, guest, Kind.X86, address_mask) is not False:
             why = f"CR3 in the {block}, whose nested paging is off: a shadow table"
             yield Root(f"shadow-{guest << 12:#x}", Kind.X86, levels, guest, why=why, guest=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from audit.decide import Decision, decide
 from audit.formats import options_of
 from audit.party import walk_all
-from audit.photograph import BadInput, Photograph, Root
+from audit.photograph import BadInputError, Photograph, Root
 from audit.policy import Policy, defaults
 from audit.policy_file import read_policy
 from audit.reach import Reach
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 def examine(photograph: Photograph, policy_file: Path | None, named: Sequence[Root], say: Say) -> Decision:
     """Decide the policy in a file, or the defaults, on a photograph.
 
-    named: roots beside those of the photograph, or in their place if it names none.  Raises BadInput.
+    named: roots beside those of the photograph, or in their place if it names none.  Raises BadInputError.
     """
     file = read_policy(policy_file) if policy_file else None
     machine = file.machine(photograph.machine) if file else photograph.machine
@@ -46,16 +46,18 @@ def examine(photograph: Photograph, policy_file: Path | None, named: Sequence[Ro
 
 def _check(photograph: Photograph, roots: Sequence[Root]) -> None:
     if not roots:
-        raise BadInput(
+        raise BadInputError(
             f"{photograph.name}: no page table was found in it; name a root in a policy or with --root, such as"
             " --root vm0=npt:4:0x2ac3000."
         )
     names = [root.name for root in roots]
     for root in roots:
         if names.count(root.name) > 1:
-            raise BadInput(f"{photograph.name}: two roots are called {root.name!r}; names that differ were expected.")
+            raise BadInputError(
+                f"{photograph.name}: two roots are called {root.name!r}; names that differ were expected."
+            )
         if root.inside and root.inside not in names:
-            raise BadInput(
+            raise BadInputError(
                 f"{photograph.name}: the root {root.name!r} lies inside {root.inside!r}, which is not a root; one of"
                 f" {', '.join(names)} was expected."
             )

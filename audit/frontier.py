@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import BadInput, Frames
+from audit.photograph import BadInputError, Frames
 
 Tables = NDArray[np.void]
 """Structured array of `TABLE`."""
@@ -64,13 +64,13 @@ class Frontier:
         self._pending = 0
 
     def add(self, some: Tables) -> None:
-        """More tables; raises BadInput if there are more different ones than any machine has."""
+        """More tables; raises BadInputError if there are more different ones than any machine has."""
         self._parts.append(some)
         self._pending += len(some)
         if self._pending > _PENDING:
             merged = self.merged()
             if len(merged) > MOST_TABLES:
-                raise BadInput(f"{self._name}: more than {MOST_TABLES} different tables on one level")
+                raise BadInputError(f"{self._name}: more than {MOST_TABLES} different tables on one level")
             self._parts, self._pending = [merged], 0
 
     def merged(self) -> Tables:

@@ -21,8 +21,11 @@ Words = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
 
 
-class BadInput(Exception):
+class BadInputError(Exception):
     """A file that cannot be used, in one sentence: which file, where in it, and what was expected there."""
+
+
+BadInput = BadInputError
 
 
 class Kind(StrEnum):

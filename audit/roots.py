@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from audit.control_blocks import control_blocks
-from audit.photograph import BadInput, Kind, Machine, Photograph, Processor, Root
+from audit.photograph import BadInputError, Kind, Machine, Photograph, Processor, Root
 
 _PG, _PAE, _LA57, _LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10  # CR0.PG, CR4.PAE, CR4.LA57, EFER.LMA
 _REASONS_MOST = 4
@@ -24,7 +24,7 @@ def find_roots(photograph: Photograph, machine: Machine) -> tuple[Root, ...]:
     machine: what the photograph says of itself, or what a policy knows better.
 
     Raises:
-        BadInput: a CPU uses another kind of paging, or there are more than `ROOTS_MOST` candidates.
+        BadInputError: a CPU uses another kind of paging, or there are more than `ROOTS_MOST` candidates.
     """
     return machine.roots or _joined(photograph, _candidates(photograph, machine))
 
@@ -49,7 +49,7 @@ def _joined(photograph: Photograph, candidates: Iterable[Root]) -> tuple[Root, .
         elif reasons[key] <= _REASONS_MOST:
             roots[key] = replace(roots[key], why=f"{roots[key].why}; {root.why}", guest=roots[key].guest or root.guest)
         if len(roots) > ROOTS_MOST:
-            raise BadInput(
+            raise BadInputError(
                 f"{photograph.name}: found more than {ROOTS_MOST} candidates for roots; name them in a policy"
             )
     more = {key: count - _REASONS_MOST for key, count in reasons.items() if count > _REASONS_MOST}
@@ -64,7 +64,7 @@ def _of_processor(photograph: Photograph, machine: Machine, processor: Processor
     if processor.cr0 is not None and not processor.cr0 & _PG:
         return  # a CPU without paging, such as one that waits to be started, uses no table
     if not processor.cr4 & _PAE or (processor.efer is not None and not processor.efer & _LMA):
-        raise BadInput(
+        raise BadInputError(
             f"{photograph.name}: {place}: expected 4-level or 5-level paging (SDM 3A 4.1.1), not 32-bit or PAE"
         )
     mask = (1 << (machine.maxphyaddr or 52)) - 4096

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar, cast
 
-from audit.photograph import BadInput
+from audit.photograph import BadInputError
 from audit.policy import ANY
 from audit.ranges import Ranges
 from audit.reach import Rights
@@ -28,8 +28,8 @@ class Table:
     content: Mapping[str, object]
 
     def fail(self, what: str) -> NoReturn:
-        """Raise BadInput."""
-        raise BadInput(f"{self.file}: {self.place}: {what}.")
+        """Raise BadInputError."""
+        raise BadInputError(f"{self.file}: {self.place}: {what}.")
 
     def only(self, *known: str) -> None:
         """No key but these."""

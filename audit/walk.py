@@ -50,7 +50,7 @@ class TableReach:
 def reach(photograph: Photograph, root: Root, options: Options, nested: Reach | None = None) -> TableReach:
     """Walk the tables below a root; nested: what the root reaches that it is `inside` of, for a guest's own table.
 
-    Raises BadInput if the tables are more, or reach more separate ranges, than an audit takes.
+    Raises BadInputError if the tables are more, or reach more separate ranges, than an audit takes.
     """
     if nested is not None and not isinstance(nested, TableReach):
         raise TypeError("the reach of a nested table comes from this walk")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit.photograph import BadInput, Machine
+from audit.photograph import BadInputError, Machine
 from audit.readers import elf, kdump
 from audit.readers.compressed import LIMIT, expand, is_compressed
 from audit.readers.image import FRAME, FRAMES_END, Extent, Image
@@ -35,7 +35,7 @@ def open_photograph(path: Path, limit: int = LIMIT) -> Image:
     that its scenario.json names.  limit: bytes that a compressed image may have when expanded.
 
     Raises:
-        BadInput: in one sentence, which file, where in it, and what was expected there.
+        BadInputError: in one sentence, which file, where in it, and what was expected there.
     """
     if path.is_dir():
         return _open_folder(path, limit)
@@ -72,10 +72,12 @@ def _open_folder(folder: Path, limit: int) -> Image:
         index = read_json(folder / "frames.json")
         found = [folder / name for name in _FRAMES if (folder / name).exists()]
         if len(found) != 1:
-            raise BadInput(f"{folder}: expected one of {', '.join(_FRAMES)} beside frames.json, found {len(found)}")
+            raise BadInputError(
+                f"{folder}: expected one of {', '.join(_FRAMES)} beside frames.json, found {len(found)}"
+            )
         return read_sparse(index, _open_expanded(found[0], limit), machine)
     if scenario is None or "file" not in scenario.object("image"):
-        raise BadInput(f"{folder}: expected frames.json, or scenario.json with the name of an image as image.file")
+        raise BadInputError(f"{folder}: expected frames.json, or scenario.json with the name of an image as image.file")
     name = scenario.object("image").text("file")
     if Path(name).name != name:
         raise scenario.store.bad("image.file", f"expected the name of a file in the same folder, found {name!r}")

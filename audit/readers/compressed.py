@@ -135,7 +135,7 @@ def expand(source: Store, limit: int = LIMIT) -> Store:
     """The image in `source`, which is compressed with xz or zstd, as a file of its own.
 
     Raises:
-        BadInput: damaged, truncated, or expanding beyond `limit` bytes or beyond `RATIO` times its size.
+        BadInputError: damaged, truncated, or expanding beyond `limit` bytes or beyond `RATIO` times its size.
     """
     try:
         with tempfile.TemporaryFile(prefix="ringfence-") as file:

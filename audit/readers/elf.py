@@ -55,7 +55,7 @@ def read_core(store: Store, machine: Machine | None = None) -> Image:
     """The photograph in an ELF core; its notes tell of the machine unless `machine` is given.
 
     Raises:
-        BadInput: not a 64-bit little-endian x86-64 core, truncated, or it contradicts itself.
+        BadInputError: not a 64-bit little-endian x86-64 core, truncated, or it contradicts itself.
     """
     segments = _segments(store)
     loads = segments[(segments["type"] == _LOAD) & (segments["filesz"] > 0)]
@@ -93,7 +93,7 @@ def _segments(store: Store) -> NDArray[np.void]:
 
 
 def _check(store: Store, table: int, segments: NDArray[np.void]) -> None:
-    """Raise BadInput at the first segment that leaves the file or the physical address space."""
+    """Raise BadInputError at the first segment that leaves the file or the physical address space."""
     used = np.isin(segments["type"], (_LOAD, _NOTE)) & (segments["filesz"] > 0)
     size, room = np.uint64(store.size), np.uint64(FRAMES_END * FRAME)
     beyond = used & ((segments["offset"] > size) | (segments["filesz"] > size - np.minimum(segments["offset"], size)))
@@ -138,7 +138,7 @@ def _runs(store: Store, loads: NDArray[np.void]) -> Sequence[Run]:
 
 
 def _compare(store: Store, old: Run, new: Run, start: int, end: int) -> None:
-    """Raise BadInput unless both hold the same bytes at [start, end)."""
+    """Raise BadInputError unless both hold the same bytes at [start, end)."""
     for address in range(start, end, _COMPARED_AT_A_TIME):
         length = min(end - address, _COMPARED_AT_A_TIME)
         if store.read(address + old.delta, length) != store.read(address + new.delta, length):

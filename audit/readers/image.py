@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import BadInput, Frames, Machine, Mask, Words
+from audit.photograph import BadInputError, Frames, Machine, Mask, Words
 from audit.readers.store import Store
 
 FRAME = 4096
@@ -34,7 +34,7 @@ class Image:
 
     def __init__(self, store: Store, extents: Sequence[Extent], machine: Machine | None = None) -> None:
         if not extents:
-            raise BadInput(f"{store.name}: expected at least one whole frame of memory")
+            raise BadInputError(f"{store.name}: expected at least one whole frame of memory")
         self.store = store
         self._machine = machine or Machine()
         self._first = np.array([extent.first for extent in extents], np.int64)
@@ -60,7 +60,7 @@ class Image:
         """The contents of the frames in the order asked, and which of them are there; rows of absent ones are 0.
 
         Raises:
-            BadInput: the file has changed or cannot be read.
+            BadInputError: the file has changed or cannot be read.
         """
         wanted = np.minimum(frames, np.uint64(FRAMES_END)).astype(np.int64)
         extent = np.maximum(np.searchsorted(self._first, wanted, side="right") - 1, 0)

@@ -77,7 +77,7 @@ def read_kdump(store: Store, machine: Machine | None = None) -> Image:
     """The photograph in a kdump-compressed dump; its notes tell of the machine unless `machine` is given.
 
     Raises:
-        BadInput: of another version or architecture, truncated, incomplete, or one part of several.
+        BadInputError: of another version or architecture, truncated, incomplete, or one part of several.
     """
     _, version, system, status, block, sub_blocks, bitmap_blocks, last = _HEADER.unpack(store.read(0, _HEADER.size))
     if version not in _VERSIONS:

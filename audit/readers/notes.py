@@ -62,7 +62,7 @@ def machine_of(store: Store, segments: Sequence[bytes]) -> Machine:
     """What the notes say.
 
     Raises:
-        BadInput: a note leaves its segment, or one that is understood has another layout than expected.
+        BadInputError: a note leaves its segment, or one that is understood has another layout than expected.
     """
     processors = list[Processor]()
     kernel, encryption_bit = None, None

@@ -84,7 +84,7 @@ def read_json(path: Path) -> Reader:
     """The object in a JSON file.
 
     Raises:
-        BadInput: not there, too large, not JSON, or not an object.
+        BadInputError: not there, too large, not JSON, or not an object.
     """
     store = open_store(path)
     if store.size > JSON_MOST:
@@ -102,7 +102,7 @@ def machine_of(scenario: Reader) -> Machine:
     """What a scenario says of its machine.
 
     Raises:
-        BadInput: a member has another type or range than expected, a root lies outside memory, or two contradict.
+        BadInputError: a member has another type or range than expected, a root lies outside memory, or two contradict.
     """
     maxphyaddr = scenario.integer("maxphyaddr", 32, 52) if "maxphyaddr" in scenario else None
     image = scenario.object("image")

@@ -16,7 +16,7 @@ def read_sparse(index: Reader, frames: Store, machine: Machine) -> Image:
     """The photograph whose frames are listed in `index` and lie one after the other in `frames`.
 
     Raises:
-        BadInput: the runs overlap or are out of order, or the frames are fewer, more or others than listed.
+        BadInputError: the runs overlap or are out of order, or the frames are fewer, more or others than listed.
     """
     if "page_size" in index and index.integer("page_size") != FRAME:
         raise index.store.bad("page_size", f"expected {FRAME}")

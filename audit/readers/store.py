@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from audit.photograph import BadInput
+from audit.photograph import BadInputError
 
 
 class Store:
@@ -25,15 +25,15 @@ class Store:
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
 
-    def bad(self, place: str, expected: str) -> BadInput:
+    def bad(self, place: str, expected: str) -> BadInputError:
         """The error that names this file, the place in it, and what was expected there."""
-        return BadInput(f"{self.name}: {place}: {expected}")
+        return BadInputError(f"{self.name}: {place}: {expected}")
 
     def read_into(self, offset: int, target: memoryview) -> None:
         """Fill `target` (bytes) from `offset` on.
 
         Raises:
-            BadInput: the file ends before, or cannot be read.
+            BadInputError: the file ends before, or cannot be read.
         """
         done = 0
         while done < len(target):
@@ -49,7 +49,7 @@ class Store:
         """Exactly `length` bytes from `offset` on.
 
         Raises:
-            BadInput: the file ends before, or cannot be read.
+            BadInputError: the file ends before, or cannot be read.
         """
         if length < 0 or offset + length > self.size:
             raise self.bad(f"offset {offset:#x}", f"expected {length} bytes, the file has {self.size} in all")
@@ -76,12 +76,12 @@ def open_store(path: Path) -> Store:
     """The file at `path`.
 
     Raises:
-        BadInput: it is not there, may not be read, or is not a regular file (a pipe would block, a device never ends).
+        BadInputError: not there, not to be read, or not a regular file (a pipe would block, a device never ends).
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise BadInput(f"{path}: expected a regular file or a folder")
+            raise BadInputError(f"{path}: expected a regular file or a folder")
         return Store(os.open(path, os.O_RDONLY | os.O_CLOEXEC), str(path))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(f"{path}: cannot be opened ({reason})") from error
+        raise BadInputError(f"{path}: cannot be opened ({reason})") from error

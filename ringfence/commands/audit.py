@@ -16,7 +16,7 @@ from rich.console import Console
 from audit.compare import Comparison, compare
 from audit.decide import Decision
 from audit.examine import Say, examine
-from audit.photograph import BadInput, Kind, Root
+from audit.photograph import BadInputError, Kind, Root
 from audit.readers import open_photograph
 from proofs.obligation import Json
 from proofs.results import Result, exit_code
@@ -62,7 +62,7 @@ def run(request: Request, outputs: Outputs) -> int:
         try:
             decision = _examine(request.photograph, request.policy, named, status.update)
             comparison = _compare(request, named, decision, status.update)
-        except BadInput as error:
+        except BadInputError as error:
             raise InputError(str(error).rstrip(".") + ".") from error
     found = rows(decision, request.photograph.name, time.process_time() - started)
     return _report(request, outputs, decision, found, comparison)
@@ -70,11 +70,11 @@ def run(request: Request, outputs: Outputs) -> int:
 
 def _examine(file: Path, policy: Path | None, named: Sequence[Root], say: Say) -> Decision:
     if not file.exists():
-        raise BadInput(f"{file}: there is no such photograph.")
+        raise BadInputError(f"{file}: there is no such photograph.")
     try:
         return examine(open_photograph(file), policy, named, say)
     except OSError as error:
-        raise BadInput(f"{file}: the photograph cannot be read: {error.strerror or error}.") from error
+        raise BadInputError(f"{file}: the photograph cannot be read: {error.strerror or error}.") from error
 
 
 def _compare(request: Request, named: Sequence[Root], now: Decision, say: Say) -> Comparison | None:

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.photograph import BadInput
+from audit.photograph import BadInputError
 from audit.readers import compressed, open_photograph
 from tests.audit.cores import LONG_MODE, Memory, Segment, note, qemu_note, write_core, zstd
 
@@ -29,7 +29,7 @@ PHOTOGRAPH = Path(__file__).parent / "photographs" / "pt-la48-pti"
 
 def refused(path: Path, *words: str, **options) -> None:
     """The photograph is refused in one sentence that names the file and has these words."""
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         open_photograph(path, **options)
     text = str(caught.value)
     assert "\n" not in text
@@ -172,7 +172,7 @@ def test_a_page_of_a_kdump_dump_that_cannot_be_expanded(tmp_path, offset, form, 
     struct.pack_into(f"<{form}", content, 16384 + offset, value)
     path.write_bytes(content)
     photograph = open_photograph(path)
-    with pytest.raises(BadInput, match=words):
+    with pytest.raises(BadInputError, match=words):
         photograph.read(np.array([1], np.uint64))
 
 
@@ -182,7 +182,7 @@ def test_a_page_of_a_kdump_dump_expands_to_one_page_at_most(tmp_path):
     bomb = zlib.compress(bytes(2 << 20), 9)
     struct.pack_into("<QI", content, 16384, len(content), len(bomb))
     path.write_bytes(content + bomb)
-    with pytest.raises(BadInput, match="found one of 4097"):
+    with pytest.raises(BadInputError, match="found one of 4097"):
         open_photograph(path).read(np.array([1], np.uint64))
 
 
@@ -336,7 +336,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     path = memory().write_raw(tmp_path / "image")
     photograph = open_photograph(path)
     os.truncate(path, 5000)
-    with pytest.raises(BadInput, match=r"offset 0x5000: expected 4096 bytes, the file ends"):
+    with pytest.raises(BadInputError, match=r"offset 0x5000: expected 4096 bytes, the file ends"):
         photograph.read(np.array([5], np.uint64))
 
 
@@ -377,7 +377,7 @@ def test_damage_raises_bad_input_and_nothing_else(tmp_path, form):
     @given(edits=edits, end=st.none() | st.integers(0, len(content)))
     def damage(edits: list[tuple[int, int]], end: int | None) -> None:
         victim.write_bytes(_damaged(content, edits, end))
-        with suppress(BadInput):
+        with suppress(BadInputError):
             photograph = open_photograph(path, limit=16 << 20)
             numbers = [first for first, _ in photograph.runs()]
             assert photograph.read(np.array(numbers, np.uint64))[1].all()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from audit import roots
-from audit.photograph import BadInput, Kind, Machine, Processor, Root
+from audit.photograph import BadInputError, Kind, Machine, Processor, Root
 from audit.readers import open_photograph
 from audit.roots import find_roots
 from tests.audit.cores import LA57, LONG_MODE, Memory, note
@@ -104,7 +104,7 @@ def test_a_cpu_without_paging_has_no_root(tmp_path):
 @pytest.mark.parametrize(("cr4", "efer"), [(0, None), (0x20, 0)], ids=["32-bit: CR4.PAE clear", "PAE: EFER.LMA clear"])
 def test_a_cpu_with_another_paging_is_refused(tmp_path, cr4, efer):
     told = Machine(processors=(Processor(3, 0x20000, cr4, LONG_MODE[0], efer),))
-    with pytest.raises(BadInput, match="CPU 3: expected 4-level or 5-level paging"):
+    with pytest.raises(BadInputError, match="CPU 3: expected 4-level or 5-level paging"):
         found(with_table(), tmp_path, told)
 
 
@@ -221,7 +221,7 @@ def test_shadow_tables_of_another_format_are_refused(tmp_path):
     memory = with_table()
     memory.vmcb(0x10, nested=0, cr3=0x20000)
     memory.frame(0x10)[0x4D0 // 8] = 0x1000
-    with pytest.raises(BadInput, match=r"VMCB at 0x10000 \(ASID 1\): expected 4-level or 5-level shadow tables"):
+    with pytest.raises(BadInputError, match=r"VMCB at 0x10000 \(ASID 1\): expected 4-level or 5-level shadow tables"):
         found(memory, tmp_path)
 
 
@@ -285,5 +285,5 @@ def test_an_image_of_control_blocks_alone_is_refused(tmp_path, monkeypatch):
     memory = with_table()
     for number in range(11):
         memory.vmcb(0x30 + number, nested=5, n_cr3=0x20000 + (0x1000 << 12) + (number << 12))
-    with pytest.raises(BadInput, match="more than 10 candidates for roots; name them in a policy"):
+    with pytest.raises(BadInputError, match="more than 10 candidates for roots; name them in a policy"):
         found(memory, tmp_path)
