@@ -14,6 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+ROOTS_MOST = 4096
+"""More roots than this are refused: an image of noise, or a hostile index, may name any number of them."""
+
 Frames = NDArray[np.uint64]
 """Frame numbers, shape (n,)."""
 Words = NDArray[np.uint64]

@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from audit.control_blocks import control_blocks
-from audit.photograph import BadInputError, Kind, Machine, Photograph, Processor, Root
+from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Photograph, Processor, Root
 
 _PG, _PAE, _LA57, _LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10  # CR0.PG, CR4.PAE, CR4.LA57, EFER.LMA
 _REASONS_MOST = 4
-ROOTS_MOST = 4096
-"""More roots than this are not found but refused: an image of noise may hold any number of them."""
 # What Linux keeps different in the two copies of an entry of the user half: A, D (set by the CPU) and NX.
 _DIFFERING = np.uint64(1 << 5 | 1 << 6 | 1 << 63)
 

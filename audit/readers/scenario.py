@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard, cast
 
-from audit.photograph import Kind, Machine, Processor, Root
+from audit.photograph import ROOTS_MOST, Kind, Machine, Processor, Root
 from audit.readers.store import Store, open_store
 
-JSON_MOST = 64 << 20
+JSON_MOST = 16 << 20
 """Bytes in a JSON file of a photograph."""
 _TEXT_MOST = 4096
 _KINDS = {
@@ -109,7 +109,10 @@ def machine_of(scenario: Reader) -> Machine:
     memory = image.integer("size", 1, 1 << 52) if "size" in image else 1 << (maxphyaddr or 52)
     roots = dict[str, Root]()
     processors = list[Processor]()
-    for number, item in enumerate(scenario.items("roots")):
+    items = scenario.items("roots")
+    if len(items) > ROOTS_MOST:
+        raise scenario.store.bad("roots", f"expected at most {ROOTS_MOST}, found {len(items)}")
+    for number, item in enumerate(items):
         entry = scenario.of(f"roots[{number}]", item)
         root = _root(entry, memory)
         if root.name in roots:

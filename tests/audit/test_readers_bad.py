@@ -250,6 +250,7 @@ def test_notes_that_are_not_what_they_should_be(tmp_path, given_note, words):
         ("scenario.json", {"maxphyaddr": True}, "maxphyaddr"),
         ("scenario.json", {"image": []}, "image: expected an object"),
         ("scenario.json", {"roots": {}}, "roots: expected a list"),
+        ("scenario.json", {"roots": [{}] * 4097}, "roots: expected at most 4096, found 4097"),
         ("scenario.json", {"roots": [1]}, "roots[0]: expected an object"),
     ],
 )
