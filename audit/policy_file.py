@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final, cast
 
-from audit.photograph import BadInput, Kind, Machine, Root
+from audit.photograph import BadInputError, Kind, Machine, Root
 from audit.policy import (
     KINDS,
     Demand,
@@ -38,15 +38,15 @@ _TOP: Final = (
 
 
 def read_policy(path: Path) -> PolicyFile:
-    """The policy in a file; raises BadInput."""
+    """The policy in a file; raises BadInputError."""
     try:
         if path.stat().st_size > LARGEST:
-            raise BadInput(f"{path}: a policy of at most {LARGEST} bytes was expected.")
+            raise BadInputError(f"{path}: a policy of at most {LARGEST} bytes was expected.")
         content = cast("dict[str, object]", tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
-        raise BadInput(f"{path}: the policy cannot be read: {error.strerror}.") from error
+        raise BadInputError(f"{path}: the policy cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{path}: the policy is not TOML: {error}.") from error
+        raise BadInputError(f"{path}: the policy is not TOML: {error}.") from error
     return PolicyFile(str(path), content)
 
 
@@ -78,7 +78,7 @@ class PolicyFile:
         )
 
     def policy(self, roots: Sequence[Root]) -> Policy:
-        """The policy for a photograph with these roots, those that the file adds not among them; raises BadInput."""
+        """The policy for a photograph with these roots, those that the file adds not among them; raises BadInputError."""
         return _Reader(self, roots).policy()
 
     def table(self, key: str) -> Table:
@@ -233,9 +233,9 @@ class _Reader:
             demand = Reserved(name, bound, ranges, table.some_rights("rights"), table.flag("user"))
             for other in found:
                 both = other.ranges & ranges
-                if both and (other.domains, other.rights, other.user) != (bound, demand.rights, demand.user):
+                if both and set(other.domains) & set(bound) and other.rights != demand.rights:
                     first = next(iter(both))[0] << 12
-                    table.fail(f"{first:#x} is also reserved by {other.name!r}, for other domains or rights")
+                    table.fail(f"{first:#x} is also reserved by {other.name!r}, for other rights of the same domain")
             found.append(demand)
         return list(found)
 

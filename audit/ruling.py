@@ -85,7 +85,7 @@ class Question:
         unknown = party.unknown(reaches)
         if unknown:
             return f"{party.name}: " + ", ".join(f"{words} ({number})" for words, number in unknown.items())
-        if not any(len(reach.spans.first) for reach in reaches):
+        if not any(reach.spans.parts for reach in reaches):
             return f"{party.name} reaches no frame, so nothing could have been found"
         return ""
 

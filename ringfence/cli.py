@@ -97,13 +97,18 @@ def refine(
 def replay(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A trace as JSON; without it, all.")] = None,
+    photograph: Annotated[
+        Path | None, typer.Option("--photograph", metavar="DIR", help="With FILE: write the final state for `audit`.")
+    ] = None,
     id_: Ids = None, weaken: Weaken = None, json: AsJson = False, junit: Junit = None, jobs: Jobs = None,
     fresh: Fresh = False, ledger: LedgerFolder = None,
 ) -> int:  # fmt: skip
     """Run traces through monitor and model, step by step."""
     options = Options(Selection(ids=_names(id_)), weaken, jobs, fresh, ledger)
     if file is not None:
-        return establish.replay_file(_wiring(context), file, options, json, junit)
+        return establish.replay_file(_wiring(context), file, options, json, junit, photograph)
+    if photograph is not None:
+        raise InputError("--photograph needs FILE, the trace after which the photograph is taken.")
     return establish.run(_wiring(context), _wiring(context).replay, options, json, junit)
 
 

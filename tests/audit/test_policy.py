@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.photograph import BadInput, Kind, Machine, Root
+from audit.photograph import BadInputError, Kind, Machine, Root
 from audit.policy import (
     ANY,
     Disjoint,
@@ -169,7 +169,7 @@ RANGE = "ranges = [[0x1000, 0x2000]]\n"
         ('[[reserved]]\nname = "m"\nranges = [[-4096, 4096]]', "in bytes with first < end"),
         ('[[reserved]]\nname = "m"\nexcept = ["cpu0", "cpu1", "vm0", "vm1"]\n' + RANGE, "binds no domain"),
         (
-            f'[[reserved]]\nname = "m"\n{RANGE}[[reserved]]\nname = "n"\ndomains = ["vm0"]\n{RANGE}',
+            f'[[reserved]]\nname = "m"\n{RANGE}[[reserved]]\nname = "n"\nrights = ["write"]\n{RANGE}',
             "0x1000 is also reserved by 'm'",
         ),
         (
@@ -202,7 +202,7 @@ RANGE = "ranges = [[0x1000, 0x2000]]\n"
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInputError) as caught:
         read(tmp_path, text)
     sentence = str(caught.value)
     assert words in sentence
@@ -211,11 +211,11 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, wor
 
 
 def test_a_policy_that_is_no_file_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInputError, match="cannot be read"):
         read_policy(tmp_path / "missing.toml")
 
 
 def test_a_policy_that_is_not_text_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="not TOML"):
+    with pytest.raises(BadInputError, match="not TOML"):
         read_policy(tmp_path / "p.toml")
