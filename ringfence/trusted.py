@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-ROOMS: Final = ("model", "proofs", "refinement", "impl", "reports", "ringfence")
+ROOMS: Final = ("model", "proofs", "refinement", "impl", "audit", "reports", "ringfence")
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ GROUPS: Final = (
     Group("concrete machine", False, "tested against the contracts of its primitives", ("impl/*.py",)),
     Group("search and battery", False, "finds counterexamples and holes; proves nothing", ("proofs/*.py",)),
     Group("traces", False, "tests the same claims on concrete words", ("refinement/*.py",)),
+    Group("audit", False, "decides photographs of real machines, not theorems; see below", ("audit/*.py",)),
     Group("reports and command line", False, "show what was established", ("reports/*.py", "ringfence/*.py")),
 )
 

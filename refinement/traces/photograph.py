@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from impl.machine.fields import NORMAL_VM
 from impl.machine.layout import WORDS, Layout
 from impl.machine.machine import ConcreteMachine
 from impl.machine.primitives import NestedFormat
-from impl.machine.storage import StorageError
+from impl.machine.storage import SparseField, StorageError
 from impl.monitor.monitor import Monitor
 from proofs.obligation import Json
 from refinement import bits
@@ -67,7 +67,9 @@ def write(machine: ConcreteMachine, folder: Path) -> None:
 
 def enclaves(machine: ConcreteMachine) -> list[int]:
     """The ids of the enclaves that exist."""
-    return sorted(key if isinstance(key, int) else key[0] for key in machine.storage.life)
+    life = machine.storage.life
+    assert isinstance(life, SparseField)
+    return sorted(cast("Iterable[int]", life))
 
 
 def roots(machine: ConcreteMachine) -> Iterator[dict[str, Json]]:
