@@ -2,8 +2,8 @@
 
 The pages are found by scanning all frames.  A VMCB has an architectural layout (APM 2, appendix B), so it is held
 against the conditions that VMRUN itself checks (APM 2, 15.5.1).  The layout of a VMCS is not architectural (SDM 3C,
-24.2): what counts is the revision identifier in its first word, and a word that can be an EPT pointer (SDM 3C, 24.6.11)
-to a frame that can be the top table of an EPT (SDM 3C, 28.3.2).  Which word is a guest's CR3 cannot be told there, so
+25.2): what counts is the revision identifier in its first word, and a word that can be an EPT pointer (SDM 3C, 25.6.11)
+to a frame that can be the top table of an EPT (SDM 3C, 29.3.2).  Which word is a guest's CR3 cannot be told there, so
 that of a VMCS only the nested table is found.
 """
 
@@ -137,13 +137,13 @@ def _of_vmcb(
 
 
 def _vmcs_like(words: Words) -> Mask:
-    """Which frames begin as a VMCS does: revision identifier, neither a shadow VMCS nor aborted (SDM 3C, 24.2)."""
+    """Which frames begin as a VMCS does: revision identifier, neither a shadow VMCS nor aborted (SDM 3C, 25.2)."""
     return (words[:, 0] > 0) & (words[:, 0] < np.uint64(1 << 31))
 
 
 def _of_vmcs(photograph: Photograph, pages: Frames, words: Words, address_mask: int) -> Iterator[Root]:
     """The nested tables that words of pages, each of which may be a VMCS, point to."""
-    # SDM 3C, 24.6.11: memory type 0 or 6, length of the walk less 1, A/D, shadow-stack control; bits 11:8 reserved.
+    # SDM 3C, 25.6.11: memory type 0 or 6, length of the walk less 1, A/D, shadow-stack control; bits 11:8 reserved.
     address = words & np.uint64(address_mask)
     pointers = (address > 0) & ((words & ~np.uint64(address_mask | 0xFF)) == 0)
     low = np.arange(256)
@@ -174,7 +174,7 @@ def _ept_like(photograph: Photograph, frames: Frames, address_mask: int) -> Mask
 def _entries_fit(tables: Words, kind: Kind, address_mask: int) -> Mask:
     """Which tables have a present entry, and only such as a table of level 4 or 5 may have.
 
-    No reserved bits (SDM 3A, 4.5; SDM 3C, 28.3.2; APM 2, 5.3), and no bit 7, since no page is as large there.
+    No reserved bits (SDM 3A, 4.5; SDM 3C, 29.3.2; APM 2, 5.3), and no bit 7, since no page is as large there.
     """
     address_reserved = (1 << 52) - 4096 & ~address_mask
     present_bits, reserved = (7, address_reserved | 0xF8) if kind is Kind.EPT else (1, address_reserved | 0x80)

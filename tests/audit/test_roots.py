@@ -108,6 +108,33 @@ def test_a_cpu_with_another_paging_is_refused(tmp_path, cr4, efer):
         found(with_table(), tmp_path, told)
 
 
+@pytest.mark.parametrize(
+    ("entries", "can"),
+    [([], False), ([0x87] * 2, False), ([0xFFF000007] * 2, False), ([0x101007, 0x87], True), ([0x101006], False)],
+    ids=["empty", "large pages", "beyond memory", "half damaged", "not present"],
+)
+def test_cr3_has_to_point_to_what_can_be_a_table(tmp_path, entries, can):
+    memory = with_table()
+    memory.frame(0x20)[: len(entries) + 1] = [*entries, 0]
+    if can:
+        assert found(memory, tmp_path, machine((LONG_MODE[0], 0x20000, 0x20))) == [("cpu0", 0x20)]
+    else:
+        with pytest.raises(BadInputError, match="CPU 0: expected a page table at 0x20000, where CR3 points"):
+            found(memory, tmp_path, machine((LONG_MODE[0], 0x20000, 0x20)))
+
+
+def test_a_table_of_a_cpu_that_is_absent_is_a_root(tmp_path):
+    assert found(with_table(), tmp_path, machine((LONG_MODE[0], 0x777000, 0x20))) == [("cpu0", 0x777)]
+
+
+def test_a_cpu_that_runs_a_guest_shows_the_guests_table(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
+    memory.frame(5)
+    expected = [("npt-0x20000", 0x20), ("npt-0x20000-guest-0x5000", 5)]
+    assert found(memory, tmp_path, machine((LONG_MODE[0], 0x5000, 0x20))) == expected
+
+
 def isolated(user_changes: int = 0) -> Memory:
     """A pair of halves at frames 0x20 (kernel) and 0x21 (user)."""
     memory = with_table()
