@@ -83,7 +83,7 @@ def _of_processor(
         if frame in guests:
             return
         raise BadInputError(
-            f"{photograph.name}: {place}: expected a page table at {frame << 12:#x}, where CR3 points; if that is the CR3"
+            f"{photograph.name}: {place}: expected a page table at {frame << 12:#x}, where CR3 points; if that is a CR3"
             " of a guest, name the roots in a policy"
         )
     levels = 5 if processor.cr4 & _LA57 else 4
