@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import BadInput, Frames, Mask
+from audit.photograph import BadInputError, Frames, Mask
 from audit.ranges import NO_FRAMES, Ranges
 from audit.reach import Rights
 
@@ -53,7 +53,7 @@ class Gathering:
 
     Single frames are ticked on a board that has room for some regions of physical memory (its pages are only taken when
     they are written).  Large leaves, and single frames of regions beyond, are collected as ranges and merged now and
-    then.  Raises BadInput, with the name of what is audited, if that comes to more than `LARGEST` ranges.
+    then.  Raises BadInputError, with the name of what is audited, if that comes to more than `LARGEST` ranges.
     """
 
     def __init__(self, name: str) -> None:
@@ -103,22 +103,24 @@ class Gathering:
 
     def _ticked(self, collected: _Collected) -> Ranges:
         """What is on the board, region by region."""
-        bounds, edge_count = [np.zeros(0, np.int64)], 0
+        bounds, number, before = [np.zeros(0, np.int64)], 0, -1
         for region in sorted(collected.regions):
             base = region << REGION_BITS
             ticks = self._board[base + int(collected.shifts[region]) - _OFF_BOARD :][:_REGION]
             edges = np.flatnonzero(ticks[1:] != ticks[:-1])
             edges += base + 1
-            bounds += [
-                np.array([base] * bool(ticks[0]), np.int64),
-                edges,
-                np.array([base + _REGION] * bool(ticks[-1]), np.int64),
-            ]
-            edge_count += len(edges)
-            self._check(edge_count // 2)
-        both = np.concatenate(bounds).view(np.uint64)
-        return Ranges.of(both[0::2], both[1::2] - both[0::2])
+            # A range ends with the region before, or goes on here.
+            if before >= 0 and (before != base or not ticks[0]):
+                bounds.append(np.array([before]))
+            if ticks[0] and before != base:
+                bounds.append(np.array([base]))
+            bounds.append(edges)
+            before = base + _REGION if ticks[-1] else -1
+            number += len(edges)
+            self._check(number // 2)
+        both = np.concatenate([*bounds, np.array([before][: before >= 0], np.int64)]).view(np.uint64)
+        return Ranges(both[0::2], both[1::2])
 
     def _check(self, ranges: int) -> None:
         if ranges > LARGEST:
-            raise BadInput(f"{self._name}: reaches more than {LARGEST} separate ranges of frames")
+            raise BadInputError(f"{self._name}: reaches more than {LARGEST} separate ranges of frames")

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from audit.descent import Reading, Tree
 from audit.formats import ALL, CARRIED
-from audit.frontier import Tables, covered, tables
+from audit.frontier import NO_TABLES, Tables, covered, tables
 from audit.photograph import Frames, Mask, Photograph
+from audit.ranges import Ranges
 from audit.reach import Rights, Spans, Trouble
 
 
@@ -62,14 +63,10 @@ def windows(spans: Spans, root: int, levels: int) -> Tables:
 
     The guest's rights are carried along.
     """
-    end = np.minimum(spans.first + spans.count, np.uint64(covered(levels)))
-    first = np.minimum(spans.first, end)
-    some = first < end
-    return tables(
-        int(some.sum()),
-        frame=root,
-        grant=((spans.rights[some] << 3) & CARRIED) | ALL,
-        paths=1,
-        first=first[some],
-        end=end[some],
-    )
+    within = Ranges.between([(0, covered(levels))])
+    parts = [NO_TABLES]
+    for rights, ranges in spans.parts.items():
+        some = ranges & within
+        grant = (int(rights) << 3 & CARRIED) | ALL
+        parts.append(tables(len(some), frame=root, grant=grant, paths=1, first=some.first, end=some.end))
+    return np.concatenate(parts)

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from audit.photograph import BadInput, Kind, Photograph, Root
+from audit.photograph import BadInputError, Kind, Photograph, Root
 from audit.policy import ANY, Domain, Policy
 from audit.ranges import Ranges
 from audit.reach import Reach, Rights, Trouble, Way
@@ -42,7 +42,7 @@ class Party:
 
     def values(self, reaches: Sequence[Reach]) -> list[tuple[Reach, Rights]]:
         """Every combination of rights that leaves of these reaches grant."""
-        return [(reach, Rights(int(value))) for reach in reaches for value in np.unique(reach.spans.rights)]
+        return [(reach, value) for reach in reaches for value in reach.spans.parts]
 
     def by_rights(self, mask: Rights, user: bool) -> dict[Rights, Ranges]:
         """The frames by the rights of `mask` that some leaf grants, those of the outer reaches.
@@ -97,7 +97,7 @@ def walk_all(photograph: Photograph, policy: Policy, roots: Sequence[Root], walk
             root = by_name[name]
             nested = reach(root.inside) if root.inside else None
             if nested is None and root.frame >= photograph.end:
-                raise BadInput(
+                raise BadInputError(
                     f"{photograph.name}: the root {root.name!r} at {root.frame << 12:#x} lies beyond the last frame of"
                     f" the photograph, which ends at {photograph.end << 12:#x}."
                 )

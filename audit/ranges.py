@@ -14,6 +14,7 @@ Numbers = NDArray[np.uint64]
 
 _NOTHING: Final = np.zeros(0, np.uint64)
 _LAST: Final = np.uint64(1 << 63)
+_BLOCK: Final = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Ranges:
     def __and__(self, other: Ranges) -> Ranges:
         """The frames in both."""
         a, b = (self, other) if len(self.first) <= len(other.first) else (other, self)
-        low = np.searchsorted(b.end, a.first, "right")
-        number = np.maximum(np.searchsorted(b.first, a.end, "left") - low, 0)
-        mine = np.repeat(np.arange(len(a.first)), number)
+        meeting, low = _meeting(a, b)
+        number = np.searchsorted(b.first, a.end[meeting], "left") - low
+        mine = np.repeat(meeting, number)
         theirs = np.arange(len(mine)) - np.repeat(np.cumsum(number) - number, number) + np.repeat(low, number)
         return Ranges(np.maximum(a.first[mine], b.first[theirs]), np.minimum(a.end[mine], b.end[theirs]))
 
@@ -86,6 +87,22 @@ class Ranges:
         """Which of the frames are in the set."""
         at = np.searchsorted(self.end, frames, "right")
         return (at < len(self.first)) & (np.append(self.first, _LAST)[at] <= frames)
+
+
+def _meeting(a: Ranges, b: Ranges) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which ranges of a meet some of b, and the first that each meets; block by block, so that searches are short."""
+    meeting, first_met = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
+    low = 0
+    for start in range(0, len(a), _BLOCK):
+        first, end = a.first[start : start + _BLOCK], a.end[start : start + _BLOCK]
+        high = int(np.searchsorted(b.first, end[-1], "left"))
+        met = np.searchsorted(b.end[low:high], first, "right") + low
+        some = np.flatnonzero(met < high)
+        some = some[b.first[met[some]] < end[some]]
+        meeting.append(some + start)
+        first_met.append(met[some])
+        low = max(low, high - 1)
+    return np.concatenate(meeting), np.concatenate(first_met)
 
 
 NO_FRAMES: Final = Ranges(_NOTHING, _NOTHING)

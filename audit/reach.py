@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.photograph import Kind, Root
-from audit.ranges import Ranges
+from audit.ranges import NO_FRAMES, Ranges
 
 MISHAPS = 1000
 """How many mishaps of each trouble are kept one by one."""
@@ -34,32 +34,21 @@ class Rights(IntFlag):
 
 @dataclass(frozen=True)
 class Spans:
-    """Ranges of physical frames with equal rights, sorted by rights, then by first frame.
+    """Frames by the rights with which a leaf grants them.
 
-    Ranges with equal rights are disjoint and do not touch; ranges with different rights may overlap, where a frame is
-    reached in several ways.
-    first, count: uint64, shape (n,), in 4 KiB frames.  rights: uint8, shape (n,), bits of `Rights`.
+    parts: by rights that occur, ascending.  A frame that is reached in several ways is in several of them.
     """
 
-    first: NDArray[np.uint64]
-    count: NDArray[np.uint64]
-    rights: NDArray[np.uint8]
+    parts: Mapping[Rights, Ranges]
 
     @staticmethod
     def of(parts: Mapping[Rights, Ranges]) -> Spans:
-        """The frames that are granted with exactly these rights."""
-        ordered = sorted(parts.items())
-        none = np.zeros(0, np.uint64)
-        return Spans(
-            first=np.concatenate([none, *(ranges.first for _, ranges in ordered)]),
-            count=np.concatenate([none, *(ranges.end - ranges.first for _, ranges in ordered)]),
-            rights=np.repeat(np.array(sorted(parts), np.uint8), [len(ranges) for _, ranges in ordered]),
-        )
+        """Leaves out what is empty."""
+        return Spans({rights: parts[rights] for rights in sorted(parts) if parts[rights]})
 
     def exactly(self, rights: Rights) -> Ranges:
         """The frames that some way grants with these rights and no others."""
-        low, high = np.searchsorted(self.rights, np.array([rights, rights + 1], np.uint8))
-        return Ranges(self.first[low:high], self.first[low:high] + self.count[low:high])
+        return self.parts.get(rights, NO_FRAMES)
 
 
 class Trouble(StrEnum):

@@ -85,4 +85,8 @@ def _through(name: str, nested: TableReach, spans: Spans) -> tuple[Spans, int, T
     gathering, troubles = Gathering(name), Troubles(tree.levels, signed=False, nested=True)
     descent = Descent(replace(tree, name=name, rights=tree.layout.rights_of_guest), gathering, troubles)
     descent.run(windows(spans, nested.root.frame, tree.levels))
-    return Spans.of(gathering.result()), int(spans.count.sum()) - descent.frames, troubles
+    return (
+        Spans.of(gathering.result()),
+        sum(ranges.frames for ranges in spans.parts.values()) - descent.frames,
+        troubles,
+    )

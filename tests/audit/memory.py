@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -76,10 +77,17 @@ def entries(draw: st.DrawFn, targets: list[int]) -> int:
 
 @st.composite
 def memories(draw: st.DrawFn, places: list[int], most: int = 24) -> dict[int, dict[int, int]]:
-    """Frames, with the words in them that are not 0: full of entries that lead to each other (in cycles, too), to absent frames, and out of memory."""
-    there = draw(st.lists(st.sampled_from(places), min_size=1, max_size=len(places), unique=True))
-    targets = [*places, *places, 0x12345, 0x200, 0x40000, (1 << 40) - 1, 1 << 35]
-    memory: dict[int, dict[int, int]] = {frame: {} for frame in there}
+    """Frames, with the words in them that are not 0.
+
+    There is a way from the first place down; the other entries lead up and down (in cycles, too), to frames that are
+    absent, and out of memory.
+    """
+    missing = draw(st.lists(st.sampled_from(places[1:]), max_size=2, unique=True))
+    memory: dict[int, dict[int, int]] = {frame: {} for frame in places if frame not in missing}
+    there = list(memory)
+    targets = [*there * 3, *places, 0x12345, 0x200, 0x40000, (1 << 40) - 1, 1 << 35]
+    for above, below in pairwise(there):
+        memory[above][draw(INDEXES)] = below << 12 | draw(st.sampled_from([7, 7, 5]))
     for _ in range(draw(st.integers(4, most))):
         memory[draw(st.sampled_from(there))][draw(INDEXES)] = draw(entries(targets))
     return memory

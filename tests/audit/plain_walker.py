@@ -8,7 +8,7 @@ of nested ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 Memory = Mapping[int, list[int]]
@@ -24,7 +24,8 @@ class Processor(NamedTuple):
     mode_based_execute: bool = False
 
 
-class Leaf(NamedTuple):
+@dataclass(frozen=True)
+class Leaf:
     address: int
     level: int
     first: int
@@ -33,7 +34,8 @@ class Leaf(NamedTuple):
     entry: int
 
 
-class Trouble(NamedTuple):
+@dataclass(frozen=True)
+class Trouble:
     what: str
     table: int
     index: int
@@ -162,7 +164,7 @@ class Walker:
     def _table(self, frame: int, level: int, address: int, above: Letters, origin: Trouble) -> Iterator[Leaf]:
         words, trouble = self._words(frame)
         if words is None:
-            self.troubles.append(origin._replace(what=trouble, address=self._canonical(address)))
+            self.troubles.append(replace(origin, what=trouble, address=self._canonical(address)))
             return
         for index in range(512):
             here = address + (index << (12 + 9 * (level - 1)))
@@ -172,7 +174,7 @@ class Walker:
                 rights |= {"H"}
             entry = Trouble("", frame, index, level, words[index], self._canonical(here))
             if kind in ("reserved", "misconfigured"):
-                self.troubles.append(entry._replace(what=kind))
+                self.troubles.append(replace(entry, what=kind))
             elif not rights & set("RWXS"):
                 continue
             elif kind == "leaf":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -55,8 +53,7 @@ def by_rights(granted: Iterable[tuple[int, int, Letters]]) -> dict[Rights, list[
 
 
 def of_spans(result: TableReach) -> dict[Rights, list[tuple[int, int]]]:
-    rights = [Rights(value) for value in np.unique(result.spans.rights).tolist()]
-    return {value: list(result.spans.exactly(value)) for value in rights}
+    return {rights: list(ranges) for rights, ranges in result.spans.parts.items()}
 
 
 def counts(leaves: list[Leaf]) -> dict[int, int]:
@@ -129,11 +126,13 @@ def test_every_span_has_a_way_and_every_way_can_be_walked(data, kind, processor)
     walker = Walker(memory, kind.value, 4, 1, processor)
     leaves = {(leaf.address, leaf.first, leaf.count, named(leaf.rights)) for leaf in walker.leaves()}
     result = reach(MemoryPhotograph(memory), Root("r", kind, 4, 1), options(processor))
-    for first, count, value in zip(result.spans.first, result.spans.count, result.spans.rights, strict=True):
-        ways = list(result.ways(int(first), int(count), Rights(int(value)), most=3))
+    spans = [(first, end, rights) for rights, ranges in result.spans.parts.items() for first, end in ranges]
+    for first, end, rights in spans:
+        ways = list(result.ways(first, end - first, rights, most=3))
         assert ways
         for way in ways:
             assert (way.address, way.first, way.count, way.rights) in leaves
-            assert way.rights & Rights(int(value)) == Rights(int(value))
+            assert way.rights & rights == rights
             assert [step.entry for step in way.steps] == [memory[step.table][step.index] for step in way.steps]
-            assert way.first < int(first + count) and int(first) < way.first + way.count
+            assert way.first < end
+            assert first < way.first + way.count
