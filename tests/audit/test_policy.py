@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,12 @@ def test_a_policy_that_is_not_text_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInputError, match="not TOML"):
         read_policy(tmp_path / "p.toml")
+
+
+def test_the_policy_in_the_document_is_one(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    policy = read(tmp_path, example)
+    assert {type(demand).__name__ for demand in policy.demands} == {
+        "Disjoint", "Reserved", "Tables", "WriteXorExecute", "User", "OwnerMap",
+    }  # fmt: skip

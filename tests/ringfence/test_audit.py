@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import lzma
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,6 +44,13 @@ def test_a_violation_is_exit_code_1_with_both_paths(audit) -> None:
     assert max(map(len, said.out.splitlines())) <= 115
 
 
+def test_the_document_shows_what_is_printed(audit) -> None:
+    document = (AUDIT.parents[1] / "README.md").read_text("utf-8")
+    (block,) = [b for b in re.findall(r"```text\n(.*?)```", document, re.DOTALL) if "audit/disjoint" in b]
+    printed = {line.rstrip() for line in audit(SHARED).out.splitlines()}
+    assert {line for line in block.splitlines() if line != "..."} <= printed
+
+
 def test_json_has_the_shape_of_every_other_result(audit) -> None:
     document = json.loads(audit(SHARED, "--json").out)
     assert document["schema"] == SCHEMA
@@ -69,8 +78,6 @@ def test_what_is_absent_is_exit_code_2(audit, tmp_path: Path) -> None:
 
 def without_a_table(photograph: Path, copy: Path, frame: int) -> Path:
     """The same photograph, with one frame left out."""
-    import lzma
-
     index = json.loads((photograph / "frames.json").read_text("utf-8"))
     content = lzma.decompress((photograph / "frames.bin.xz").read_bytes())
     frames = [first + n for first, count in index["runs"] for n in range(count)]
