@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from audit.photograph import Kind
 from audit.readers import open_photograph
@@ -234,3 +236,21 @@ def test_a_kdump_compressed_dump_holds_the_frames_that_were_dumped(tmp_path, com
 def test_a_kdump_compressed_dump_tells_the_registers_of_each_cpu(tmp_path):
     path = memory(1).write_kdump(tmp_path / "dump", qemu_note(*LONG_MODE[:1], 0x1000, 0x20), note(b"CORE", b"1234"))
     assert [(p.cr3, p.cr4) for p in open_photograph(path).machine.processors] == [(0x1000, 0x20)]
+
+
+WRITTEN = ["write_raw", "write_core", "write_kdump", "write_sparse"]
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.sets(st.integers(0, 60), min_size=1),
+    asked=st.lists(st.integers(0, 70) | st.sampled_from([1 << 40, (1 << 52) - 1, (1 << 64) - 1]), max_size=40),
+)
+def test_what_is_asked_is_what_was_there(tmp_path, form, numbers, asked):
+    photograph = open_photograph(getattr(memory(*numbers), form)(tmp_path / "photograph"))
+    there = range(max(numbers) + 1) if form == "write_raw" else numbers
+    words, mask = photograph.read(np.array(asked, np.uint64))
+    assert mask.tolist() == [number in there for number in asked]
+    assert words.tolist() == [[number if number in numbers else 0] * 512 for number in asked]
+    assert photograph.end == max(numbers) + 1
