@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import lzma
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from audit import roots
 from audit.photograph import BadInputError, Kind, Machine, Processor, Root
@@ -314,3 +317,25 @@ def test_an_image_of_control_blocks_alone_is_refused(tmp_path, monkeypatch):
         memory.vmcb(0x30 + number, nested=5, n_cr3=0x20000 + (0x1000 << 12) + (number << 12))
     with pytest.raises(BadInputError, match="more than 10 candidates for roots; name them in a policy"):
         found(memory, tmp_path)
+
+
+WORDS = st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1, 0x20, 0x2001E, 0x20000, 0x101007, (1 << 64) - 1])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    edits=st.lists(st.tuples(st.sampled_from([0x10, 0x11, 0x20, 0x101]), st.integers(0, 511), WORDS), max_size=8),
+    registers=st.tuples(WORDS, WORDS | st.just(0x20000), WORDS),
+    told=st.builds(Machine, maxphyaddr=st.sampled_from([None, 32, 40, 52]), encryption_bit=st.sampled_from([None, 47])),
+)
+def test_whatever_memory_holds_roots_are_found_or_refused(tmp_path, edits, registers, told):
+    memory = with_table()
+    memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
+    memory.vmcs(0x11, 0x2001E)
+    for frame, index, word in edits:
+        memory.frame(frame)[index] = word
+    photograph = open_photograph(memory.write_core(tmp_path / "core", processors=[registers]))
+    machine = replace(told, processors=photograph.machine.processors)
+    with suppress(BadInputError):
+        names = [root.name for root in find_roots(photograph, machine)]
+        assert len(set(names)) == len(names)
