@@ -167,6 +167,8 @@ class Walker:
             self.troubles.append(replace(origin, what=trouble, address=self._canonical(address)))
             return
         for index in range(512):
+            if words[index] == 0:  # not present in any format, and nearly every entry
+                continue
             here = address + (index << (12 + 9 * (level - 1)))
             kind, target, own = self.decode(words[index], level)
             rights = (above & own) | (above & {"H"})
