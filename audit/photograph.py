@@ -28,9 +28,6 @@ class BadInputError(Exception):
     """A file that cannot be used, in one sentence: which file, where in it, and what was expected there."""
 
 
-BadInput = BadInputError
-
-
 class Kind(StrEnum):
     """The format of the tables below a root; a guest's tables are addressed through the nested table of `inside`."""
 
