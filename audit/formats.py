@@ -64,12 +64,15 @@ class Options:
 
 
 def options_of(machine: Machine) -> Options:
-    """The options as far as the file knows them; for the rest, the processor that takes most entries to be valid."""
+    """The options as far as the file knows them; for the rest, the processor that takes most entries to be valid.
+
+    Mode-based execute control is off: no format of a file tells it.
+    """
     efers = [processor.efer for processor in machine.processors if processor.efer is not None]
     return Options(
         maxphyaddr=machine.maxphyaddr or 52,
         encryption_mask=0 if machine.encryption_bit is None else 1 << machine.encryption_bit,
-        no_execute=all(efer & _EFER_NXE for efer in efers),
+        no_execute=not efers or any(efer & _EFER_NXE for efer in efers),
     )
 
 

@@ -103,22 +103,24 @@ class Gathering:
 
     def _ticked(self, collected: _Collected) -> Ranges:
         """What is on the board, region by region."""
-        bounds, number, before = [np.zeros(0, np.int64)], 0, -1
+        bounds = [np.zeros(0, np.int64)]
+        number, reached = 0, -1  # reached: the end of the region before, if a range goes on to there
         for region in sorted(collected.regions):
             base = region << REGION_BITS
             ticks = self._board[base + int(collected.shifts[region]) - _OFF_BOARD :][:_REGION]
+            starts = [base] if ticks[0] else []
+            if reached == base and starts:
+                starts = []
+            elif reached >= 0:
+                starts.insert(0, reached)
             edges = np.flatnonzero(ticks[1:] != ticks[:-1])
             edges += base + 1
-            # A range ends with the region before, or goes on here.
-            if before >= 0 and (before != base or not ticks[0]):
-                bounds.append(np.array([before]))
-            if ticks[0] and before != base:
-                bounds.append(np.array([base]))
-            bounds.append(edges)
-            before = base + _REGION if ticks[-1] else -1
+            bounds += [np.array(starts, np.int64), edges]
+            reached = base + _REGION if ticks[-1] else -1
             number += len(edges)
             self._check(number // 2)
-        both = np.concatenate([*bounds, np.array([before][: before >= 0], np.int64)]).view(np.uint64)
+        bounds.append(np.array([reached] if reached >= 0 else [], np.int64))
+        both = np.concatenate(bounds).view(np.uint64)
         return Ranges(both[0::2], both[1::2])
 
     def _check(self, ranges: int) -> None:
