@@ -76,8 +76,8 @@ class _Sink:
         if self._size + len(self._waiting) > self._allowed:
             raise self._source.bad(
                 f"offset {self._size:#x} of the expanded image",
-                f"expands to more than the {self._allowed} bytes allowed for {self._source.size} compressed ones; if it should,"
-                " expand it first",
+                f"expands to more than the {self._allowed} bytes allowed for {self._source.size} compressed ones;"
+                " if it should, expand it first",
             )
         whole = len(self._waiting) // FRAME * FRAME
         if whole >= PIECE:

@@ -53,8 +53,9 @@ class Reader:
     def text(self, key: str, default: str | None = None) -> str:
         """A string that is not too long; `default`, if there is one, where it is missing."""
         value = self._members[key] if key in self else default
-        if not isinstance(value, str) or len(value) > _TEXT_MOST or not (value or default == ""):
-            raise self.store.bad(f"{self.place}{key}", f"expected a string of 1 to {_TEXT_MOST} characters")
+        fits = isinstance(value, str) and value.isprintable() and len(value) <= _TEXT_MOST
+        if not isinstance(value, str) or not fits or not (value or default == ""):
+            raise self.store.bad(f"{self.place}{key}", f"expected a string of 1 to {_TEXT_MOST} printable characters")
         return value
 
     def items(self, key: str) -> list[object]:

@@ -273,6 +273,8 @@ def test_a_folder_with_one_wrong_member(tmp_path, name, change, words):
         ({"root": 1e300}, "roots[0].root: expected an integer"),
         ({"root": "9" * 9999}, "roots[0].root: expected an integer"),
         ({"name": ""}, "roots[0].name: expected a string"),
+        ({"name": "a\nb"}, "roots[0].name: expected a string of 1 to 4096 printable characters"),
+        ({"note": "\x1b[2J"}, "roots[0].note: expected a string"),
         ({"name": "b"}, "roots[1].name: expected a name of its own"),
         ({"cr3": "0x2001"}, "roots[0].cr3: expected the frame of `root`"),
         ({"cr4": "0x1020"}, "roots[0].cr4: expected LA57"),
