@@ -9,7 +9,7 @@ import numpy as np
 
 from audit.party import Party
 from audit.policy import ANY
-from audit.ranges import Ranges, profile
+from audit.ranges import NO_FRAMES, Ranges, profile
 from audit.reach import Rights
 
 
@@ -48,16 +48,25 @@ def compare(now: Sequence[Party], before: Sequence[Party], against: str) -> Comp
 
 
 def _changes(name: str, now: Party | None, before: Party | None) -> list[Change]:
+    sides = ((now, 8), (before, 0))
     sets = [
-        (int(rights) << (0 if party is before else 8), frames)
-        for party in (now, before)
+        (int(rights) << place, frames)
+        for party, place in sides
         if party is not None
         for rights, frames in party.by_rights(ANY, False).items()
     ]
-    first, end, found = profile(Ranges.union(frames for _, frames in sets), sets)
-    differs = (found & 0xFF) != found >> 8
+    first, end, found = profile(_differing(now, before), sets)
     return [
         Change(name, Rights(value & 0xFF), Rights(value >> 8), Ranges.of(first[chosen], (end - first)[chosen]))
-        for value in np.unique(found[differs]).tolist()
+        for value in np.unique(found).tolist()
         for chosen in [found == value]
     ]
+
+
+def _differing(now: Party | None, before: Party | None) -> Ranges:
+    """The frames to which one side has a right that the other has not."""
+    found: list[Ranges] = []
+    for right in (Rights.READ, Rights.WRITE, Rights.EXECUTE):
+        a, b = (NO_FRAMES if party is None else party.granting(right) for party in (now, before))
+        found += [a - b, b - a]
+    return Ranges.union(found)

@@ -62,6 +62,10 @@ class Party:
         """Every frame to which the domain has a right of these."""
         return Ranges.union(ranges for rights, ranges in self.by_rights(ANY, False).items() if rights & right)
 
+    def usable(self, mask: Rights) -> Ranges:
+        """Every frame to which CPL 3, or a guest, has a right of these."""
+        return Ranges.union(ranges for rights, ranges in self.by_rights(mask, True).items() if rights)
+
     def tables(self, inner: bool) -> Ranges:
         """The frames of its tables: of outer roots, or of those that lie in the guest's own memory."""
         outer = {reach.root.name for reach in self.outer}

@@ -78,6 +78,10 @@ class Ranges:
     def __len__(self) -> int:
         return len(self.first)
 
+    def start(self, most: int) -> Ranges:
+        """The first ranges."""
+        return Ranges(self.first[:most], self.end[:most])
+
     @property
     def frames(self) -> int:
         """How many frames there are."""

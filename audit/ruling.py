@@ -13,7 +13,7 @@ from audit.party import Party
 from audit.ranges import Ranges, profile
 from audit.reach import Mishap, Reach, Rights, Way
 
-MOST_FINDINGS: Final = 1000  # of one ruling; all are counted
+MOST_RANGES: Final = 1000  # of one ruling that become findings; all are counted
 MOST_WITH_WAYS: Final = 20  # findings of one ruling that come with their paths
 MOST_WAYS: Final = 2  # paths of one side of a finding
 
@@ -36,7 +36,8 @@ class Answer(StrEnum):
 class Ruling:
     """One demand, decided for the domains that it binds.
 
-    frames, ranges: how many frames violate it, in how many maximal ranges; findings: the first MOST_FINDINGS of them.
+    frames, ranges: how many frames violate it, in how many maximal ranges.  findings: the first MOST_RANGES of these,
+    cut where the rights of a side change.
     reason: why it is not known.  mishaps: what the walk could not follow, if that is what the ruling is about.
     """
 
@@ -73,9 +74,9 @@ class Question:
         names = tuple(party.name for party, _ in self.sides)
         ruling = partial(Ruling, self.id, self.clause, self.name, self.words, names)
         if violating:
-            pieces = self._pieces(violating, wanted)
-            findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces[:MOST_FINDINGS]))
-            return ruling(Answer.VIOLATED, violating.frames, len(pieces), findings)
+            pieces = self._pieces(violating.start(MOST_RANGES), wanted)
+            findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces))
+            return ruling(Answer.VIOLATED, violating.frames, len(violating), findings)
         reasons = [self._doubt(party, reaches) for party, reaches in self.sides]
         reason = "; ".join(filter(None, reasons))
         return ruling(Answer.UNKNOWN, reason=reason) if reason else ruling(Answer.HOLDS)

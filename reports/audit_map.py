@@ -8,27 +8,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from html import escape
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audit.compare import Comparison
 from audit.decide import Decision
 from audit.party import Party, usable
 from audit.policy import ANY
-from audit.ranges import Numbers, Ranges, profile
+from audit.ranges import Ranges, profile
+from audit.reach import Rights
 from audit.ruling import Answer
 from proofs.obligation import Json
 from proofs.results import Exit
 from reports.audit import bounds, comparison_to, finding_to, letters, root_to, summary
 
-Codes = NDArray[np.int64]
-
 PARTS: Final = Path(__file__).resolve().parent / "map"
 MOST_RANGES: Final = 20_000  # of one domain; beyond that, gaps are closed until they fit
-MOST_FINDINGS: Final = 500
+MOST_FINDINGS: Final = 200  # of one ruling
+MOST_PAIRS: Final = 200  # of domains that share frames
 GAP: Final = 2048  # frames that nobody reaches and that are left out of the map, or more
 
 _ANY_MODE: Final = 3  # position in the code of a range of the rights that some leaf grants, in whatever mode
@@ -59,6 +59,7 @@ def page(decision: Decision, name: str, code: Exit, comparison: Comparison | Non
         "verdict": verdict,
         "words": words,
         "policy": escape(decision.policy.source),
+        "sharing": _sharing(decision),
         "rulings": "\n".join(_rulings(decision)),
         "comparison": "" if comparison is None else _comparison(comparison),
         "notes": "".join(f'<p class="muted">{escape(note)}</p>\n' for note in decision.notes),
@@ -76,13 +77,13 @@ def map_data(decision: Decision, comparison: Comparison | None = None) -> dict[s
 
     domains: ranges as [first, count, code]; bits 0 to 2 of a code are the rights (R, W, X) that CPL 3 or a guest has,
     bits 3 to 5 those that some leaf grants in whatever mode.
-    regions: [first, end) of the frames that are drawn.  more: ranges that violate a demand and are not listed.
+    regions: [first, end) of the frames that are drawn.  more: frames that violate a demand and are not listed.
     """
     domains = [_domain(party) for party in decision.parties]
     findings: list[Json] = [
         {"ruling": number, **finding_to(finding), "first": finding.first, "count": finding.count}
         for number, ruling in enumerate(decision.rulings)
-        for finding in ruling.findings
+        for finding in ruling.findings[:MOST_FINDINGS]
     ]
     return {
         "domains": list(domains),
@@ -91,8 +92,8 @@ def map_data(decision: Decision, comparison: Comparison | None = None) -> dict[s
             {"id": ruling.id, "words": ruling.words, "answer": _ANSWERS[ruling.answer], "theorem": ruling.theorem}
             for ruling in decision.rulings
         ],
-        "findings": findings[:MOST_FINDINGS],
-        "more": sum(ruling.ranges for ruling in decision.rulings) - len(findings[:MOST_FINDINGS]),
+        "findings": findings,
+        "more": _unlisted(decision),
         "comparison": None if comparison is None else comparison_to(comparison),
     }
 
@@ -105,12 +106,12 @@ def _domain(party: Party) -> dict[str, Json]:
         )
         for reach, value in party.values(party.outer)
     ]
-    every = Ranges.union(frames for _, frames in sets)
     grain = 1
-    first, end, codes = profile(every, sets)
-    while len(first) > MOST_RANGES:
+    while sum(len(frames) for _, frames in sets) > MOST_RANGES:
         grain *= 2
-        first, end, codes = _coarser(first, end, codes, grain)
+        sets = [(code, _halved(frames)) for code, frames in sets]
+    first, end, codes = profile(Ranges.union(frames for _, frames in sets), sets)
+    first, end = first * np.uint64(grain), end * np.uint64(grain)
     tables = Ranges.union((party.tables(False), party.tables(True)))
     columns = (first.tolist(), (end - first).tolist(), codes.tolist())
     return {
@@ -122,13 +123,11 @@ def _domain(party: Party) -> dict[str, Json]:
     }
 
 
-def _coarser(first: Numbers, end: Numbers, codes: Codes, grain: int) -> tuple[Numbers, Numbers, Codes]:
-    """Blocks of `grain` frames, each with the rights of all ranges in it."""
-    size = np.uint64(grain)
-    starts, ends = first // size, (end + size - np.uint64(1)) // size
-    sets = [(int(code), Ranges.of(starts[codes == code], (ends - starts)[codes == code])) for code in np.unique(codes)]
-    blocks = profile(Ranges.union(frames for _, frames in sets), sets)
-    return blocks[0] * size, blocks[1] * size, blocks[2]
+def _halved(frames: Ranges) -> Ranges:
+    """The same in blocks of twice the size; a block that is touched counts whole."""
+    one = np.uint64(1)
+    first = frames.first >> one
+    return Ranges.of(first, ((frames.end + one) >> one) - first)
 
 
 def _regions(decision: Decision) -> Ranges:
@@ -139,6 +138,28 @@ def _regions(decision: Decision) -> Ranges:
     first = reached.first // block * block
     joined = Ranges.of(first, (reached.end + block - np.uint64(1)) // block * block - first + gap)
     return Ranges(joined.first, joined.end - gap)
+
+
+def _unlisted(decision: Decision) -> int:
+    return sum(
+        ruling.frames - sum(finding.count for finding in ruling.findings[:MOST_FINDINGS]) for ruling in decision.rulings
+    )
+
+
+def _sharing(decision: Decision) -> str:
+    """How many frames each two domains reach, without leaves that only a kernel may use."""
+    found: list[str] = []
+    for a, b in combinations(decision.parties, 2):
+        usable_by, writable_by = ([party.usable(rights) for party in (a, b)] for rights in (ANY, Rights.WRITE))
+        both, written = (usable_by[0] & usable_by[1]).frames, (writable_by[0] & writable_by[1]).frames
+        if both and len(found) <= MOST_PAIRS:
+            cells = f'<td class="number">{both:,}</td><td class="number">{written:,}</td>'
+            found.append(f"<tr><td>{escape(a.name)}, {escape(b.name)}</td>{cells}</tr>")
+    if not found:
+        return "<p>No two domains reach the same frame.</p>"
+    more = "<p>And more pairs.</p>" if len(found) > MOST_PAIRS else ""
+    head = '<tr><th>domains</th><th class="number">any right</th><th class="number">both write</th></tr>'
+    return f"<table><thead>{head}</thead><tbody>{''.join(found[:MOST_PAIRS])}</tbody></table>{more}"
 
 
 def _comparison(comparison: Comparison) -> str:

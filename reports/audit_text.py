@@ -21,6 +21,7 @@ from reports.entries import describe
 
 MOST_FINDINGS: Final = 8  # of one ruling; the rest are counted, and in --json
 MOST_MISHAPS: Final = 5
+MOST_HOLDING: Final = 50  # demands that hold; the rest are counted
 
 _MARKS: Final = {
     Answer.HOLDS: "[green]holds[/]",
@@ -70,10 +71,14 @@ def _rulings(rulings: tuple[Ruling, ...]) -> Table:
     table.add_column("demand", overflow="fold")
     table.add_column("theorem", no_wrap=True)
     table.add_column("on this photograph", no_wrap=True)
-    for ruling in rulings:
+    holding = [ruling for ruling in rulings if ruling.answer is Answer.HOLDS]
+    hidden = {ruling.id for ruling in holding[MOST_HOLDING:]}
+    for ruling in (ruling for ruling in rulings if ruling.id not in hidden):
         found = summary(ruling)
         mark = _MARKS[ruling.answer] + (f": {found}" if found else "")
         table.add_row(escape(ruling.id.removeprefix("audit/")), ruling.theorem or "–", mark)
+    if hidden:
+        table.add_row(f"... and {len(hidden)} more", "", _MARKS[Answer.HOLDS])
     return table
 
 
@@ -88,8 +93,9 @@ def _explain(ruling: Ruling, console: Console) -> None:
         say(f"    {escape(mishap.trouble)}: {place} = {mishap.entry:#x}, first at address {mishap.address:#x}")
     for finding in ruling.findings[:MOST_FINDINGS]:
         _finding(finding, ruling, console)
-    if ruling.ranges > MOST_FINDINGS:
-        say(f"    ... and {ruling.ranges - MOST_FINDINGS} more ranges; --json shows them.")
+    left = ruling.frames - sum(finding.count for finding in ruling.findings[:MOST_FINDINGS])
+    if left:
+        say(f"    ... and {left} more frames; --json shows more of them.")
 
 
 def _finding(finding: Finding, ruling: Ruling, console: Console) -> None:

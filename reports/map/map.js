@@ -5,7 +5,7 @@
   const root = document.documentElement;
   // Okabe and Ito's colours, which stay apart for people who do not see all of them.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#b5a300", "#7a5cc0", "#8c6d4f"];
-  const WRITE = 2, USABLE = 7, ANY_MODE = 3;
+  const USABLE = 7, ANY_MODE = 3;
   const COLUMNS = 128, MOST_ROWS = 48;
   const PAGE = 4096n;
 
@@ -243,29 +243,12 @@
     button.addEventListener("click", () => { domain.on = !domain.on; button.setAttribute("aria-pressed", domain.on); draw(); });
     byId("legend").append(button);
   });
+  const coarse = Math.max(...domains.map((domain) => domain.grain));
+  if (coarse > 1) byId("legend").append(element("p", `There are too many ranges to draw each: blocks of ${coarse} frames are drawn whole.`, { class: "muted" }));
   for (const [paper, words] of [["var(--kernel)", "kernel only"], ["var(--free)", "nobody"]])
     byId("legend").append(element("span", [element("span", "", { class: "swatch", style: `background:${paper}` }), words], { class: "key" }));
   byId("legend").append(element("span", "■ page table", { class: "key" }));
   byId("legend").append(element("span", [element("span", "", { class: "swatch", style: "border:2px solid var(--bad)" }), "violation"], { class: "key" }));
-
-  const both = (a, b, wanted) => {
-    let sum = 0, i = 0, j = 0;
-    const x = a.filter(wanted), y = b.filter(wanted);
-    while (i < x.length && j < y.length) {
-      sum += Math.max(0, Math.min(x[i][0] + x[i][1], y[j][0] + y[j][1]) - Math.max(x[i][0], y[j][0]));
-      if (x[i][0] + x[i][1] < y[j][0] + y[j][1]) i++; else j++;
-    }
-    return sum;
-  };
-  const sharing = element("tbody");
-  domains.forEach((a, i) => domains.slice(i + 1).forEach((b) => {
-    const usable = both(a.at, b.at, (r) => r[2] & USABLE), writable = both(a.at, b.at, (r) => r[2] & USABLE && r[2] & WRITE);
-    sharing.append(element("tr", [element("td", `${a.name}, ${b.name}`), ...[usable, writable].map((n) => element("td", n.toLocaleString("en"), { class: "number" }))]));
-  }));
-  byId("sharing").append(sharing.childElementCount
-    ? element("table", [element("thead", element("tr", ["domains", "any right", "both write"].map((w, n) => element("th", w, n ? { class: "number" } : {})))), sharing])
-    : element("p", "There is one domain only.", { class: "muted" }),
-    element("p", "Leaves that only a kernel may use are left out.", { class: "muted" }));
 
   const path = (side, way) => element("table", [
     element("caption", [`${side.domain}: ${way.root.name} (${way.root.kind}), address `, element("code", way.address), ` → `, element("code", way.first), ` with ${way.rights}`]),
@@ -287,7 +270,7 @@
     ]));
   });
   if (!findings.length) list.append(element("p", "None was found.", { class: "muted" }));
-  if (data.more) list.append(element("p", `And ${data.more} more ranges; the JSON output has them.`, { class: "muted" }));
+  if (data.more) list.append(element("p", `And ${count(data.more, "more frame")}; the JSON output lists more of them.`, { class: "muted" }));
   const opened = list.querySelector("details");
   if (opened) opened.open = true;
 
