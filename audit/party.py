@@ -62,6 +62,16 @@ class Party:
         """Every frame to which the domain has a right of these."""
         return Ranges.union(ranges for rights, ranges in self.by_rights(ANY, False).items() if rights & right)
 
+    def count(self, right: Rights) -> int:
+        """How many frames `granting` has; cheaper than the union if there are many ranges."""
+        found = [ranges for rights, ranges in self.by_rights(ANY, False).items() if rights & right]
+        total = 0
+        for place, ranges in enumerate(found):
+            for earlier in found[:place]:
+                ranges = ranges - earlier
+            total += ranges.frames
+        return total
+
     def usable(self, mask: Rights) -> Ranges:
         """Every frame to which CPL 3, or a guest, has a right of these."""
         return Ranges.union(ranges for rights, ranges in self.by_rights(mask, True).items() if rights)

@@ -61,7 +61,7 @@ def _domains(parties: tuple[Party, ...]) -> Table:
     for party in parties:
         roots = ", ".join(f"{r.root.name} ({r.root.kind}{', inside' if r.root.inside else ''})" for r in party.reaches)
         tables = party.tables(False).frames + party.tables(True).frames
-        reached = (party.granting(right).frames for right in (Rights.READ, Rights.WRITE, Rights.EXECUTE))
+        reached = (party.count(right) for right in (Rights.READ, Rights.WRITE, Rights.EXECUTE))
         table.add_row(escape(party.name), escape(roots), str(tables), *map(str, reached))
     return table
 
