@@ -172,7 +172,7 @@ def _ept_like(photograph: Photograph, frames: Frames, address_mask: int) -> Mask
 
 
 def _entries_fit(tables: Words, kind: Kind, address_mask: int) -> Mask:
-    """Which tables have a present entry, and only such as a table of level 4 or 5 may have.
+    """Which tables have no present entries but such as a table of level 4 or 5 may have.
 
     No reserved bits (SDM 3A, 4.5; SDM 3C, 29.3.2; APM 2, 5.3), and no bit 7, since no page is as large there.
     """
@@ -180,7 +180,7 @@ def _entries_fit(tables: Words, kind: Kind, address_mask: int) -> Mask:
     present_bits, reserved = (7, address_reserved | 0xF8) if kind is Kind.EPT else (1, address_reserved | 0x80)
     present = (tables & np.uint64(present_bits)) != 0
     wrong = present & ((tables & np.uint64(reserved)) != 0)
-    return present.any(axis=1) & ~wrong.any(axis=1)
+    return ~wrong.any(axis=1)
 
 
 def _top_table(photograph: Photograph, frame: int, kind: Kind, address_mask: int) -> bool | None:

@@ -247,6 +247,20 @@ def test_a_guest_that_does_not_page_has_only_a_nested_table(tmp_path):
     assert found(memory, tmp_path) == [("npt-0x20000", 0x20)]
 
 
+def test_a_guest_with_32_bit_paging_has_only_a_nested_table(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, n_cr3=0x20000)
+    words = memory.frame(0x10)
+    words[0x4D0 // 8], words[0x548 // 8] = 0x1000, 0
+    assert found(memory, tmp_path) == [("npt-0x20000", 0x20)]
+
+
+def test_a_shadow_table_that_is_absent_is_kept(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, nested=0, cr3=0x777000)
+    assert found(memory, tmp_path) == [("shadow-0x777000", 0x777)]
+
+
 def test_shadow_tables_of_another_format_are_refused(tmp_path):
     memory = with_table()
     memory.vmcb(0x10, nested=0, cr3=0x20000)
@@ -301,6 +315,13 @@ def test_a_page_full_of_pointers_is_no_vmcs(tmp_path):
     memory.vmcs(0x10, 0x2001E)
     memory.frame(0x10)[1:10] = 0x2001E
     assert found(memory, tmp_path) == []
+
+
+def test_selectors_in_a_vmcs_do_not_count_as_pointers(tmp_path):
+    memory = with_table()
+    memory.vmcs(0x10, 0x2001E)
+    memory.frame(0x10)[1:30] = 0x18
+    assert found(memory, tmp_path) == [("ept-0x20000", 0x20)]
 
 
 def test_the_table_of_the_kernel_is_a_root_of_a_core_that_names_it(tmp_path):
