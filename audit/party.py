@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from audit.photograph import BadInputError, Kind, Photograph, Root
-from audit.policy import ANY, Domain, Policy
+from audit.policy import ANY, Domain
 from audit.ranges import Ranges
 from audit.reach import Reach, Rights, Trouble, Way
 
@@ -101,7 +101,7 @@ def usable(root: Root, value: Rights) -> bool:
     return root.kind is not Kind.X86 or bool(value & Rights.USER)
 
 
-def walk_all(photograph: Photograph, policy: Policy, roots: Sequence[Root], walk: Walk) -> tuple[Party, ...]:
+def walk_all(photograph: Photograph, domains: Sequence[Domain], roots: Sequence[Root], walk: Walk) -> tuple[Party, ...]:
     """Walk every root of every domain once, nested tables before the tables inside them."""
     by_name = {root.name: root for root in roots}
     done: dict[str, Reach] = {}
@@ -118,4 +118,4 @@ def walk_all(photograph: Photograph, policy: Policy, roots: Sequence[Root], walk
             done[name] = walk(root, nested)
         return done[name]
 
-    return tuple(Party(domain, tuple(reach(name) for name in domain.roots)) for domain in policy.domains)
+    return tuple(Party(domain, tuple(reach(name) for name in domain.roots)) for domain in domains)

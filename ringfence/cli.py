@@ -123,6 +123,9 @@ def audit_one(
     against: Annotated[
         Path | None, typer.Option("--against", metavar="PHOTOGRAPH", help="Compare with an earlier photograph.")
     ] = None,
+    maxphyaddr: Annotated[
+        int | None, typer.Option("--maxphyaddr", min=32, max=52, help="Bits of a physical address.")
+    ] = None,
     json: AsJson = False, junit: Junit = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF 2.1.0.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a map as one page.")] = None,
@@ -130,7 +133,7 @@ def audit_one(
     """Decide whether the page tables in a photograph of physical memory keep domains apart."""
     from ringfence.commands import audit
 
-    request = audit.Request(photograph, policy, against, tuple(root or ()))
+    request = audit.Request(photograph, policy, against, tuple(root or ()), maxphyaddr)
     return audit.run(request, audit.Outputs(json, junit, sarif, html))
 
 

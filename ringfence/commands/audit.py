@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +15,8 @@ from rich.console import Console
 
 from audit.compare import Comparison, compare
 from audit.decide import Decision
-from audit.examine import Say, examine
-from audit.photograph import BadInputError, Kind, Root
+from audit.examine import Say, Told, examine, survey
+from audit.photograph import BadInputError, Kind, Photograph, Root
 from audit.readers import open_photograph
 from proofs.obligation import Json
 from proofs.results import Result, exit_code
@@ -33,12 +33,16 @@ _ROOT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked: the photograph, a policy or None for the defaults, an earlier photograph, roots named by hand."""
+    """What was asked: the photograph, a policy or None for the defaults, an earlier photograph, roots named by hand.
+
+    maxphyaddr: width of physical addresses, or None.
+    """
 
     photograph: Path
     policy: Path | None
     against: Path | None
     roots: tuple[str, ...]
+    maxphyaddr: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,32 +60,31 @@ def run(request: Request, outputs: Outputs) -> int:
     for option, file in (("--junit", outputs.junit), ("--sarif", outputs.sarif), ("--html", outputs.html)):
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
             raise InputError(f"{option} {file}: a file in a folder that exists was expected.")
-    named = [_root(text) for text in request.roots]
+    told = Told(request.policy, tuple(_root(text) for text in request.roots), request.maxphyaddr)
     started = time.process_time()
     with Console(stderr=True).status("opening") as status:
         try:
-            decision = _examine(request.photograph, request.policy, named, status.update)
-            comparison = _compare(request, named, decision, status.update)
+            decision = examine(_opened(request.photograph), told, status.update)
+            comparison = _compare(request, told, decision, status.update)
         except BadInputError as error:
             raise InputError(str(error).rstrip(".") + ".") from error
+        except OSError as error:
+            raise InputError(f"{request.photograph}: it cannot be read: {error.strerror or error}.") from error
     found = rows(decision, request.photograph.name, time.process_time() - started)
     return _report(request, outputs, decision, found, comparison)
 
 
-def _examine(file: Path, policy: Path | None, named: Sequence[Root], say: Say) -> Decision:
+def _opened(file: Path) -> Photograph:
     if not file.exists():
         raise BadInputError(f"{file}: there is no such photograph.")
-    try:
-        return examine(open_photograph(file), policy, named, say)
-    except OSError as error:
-        raise BadInputError(f"{file}: the photograph cannot be read: {error.strerror or error}.") from error
+    return open_photograph(file)
 
 
-def _compare(request: Request, named: Sequence[Root], now: Decision, say: Say) -> Comparison | None:
+def _compare(request: Request, told: Told, now: Decision, say: Say) -> Comparison | None:
     if request.against is None:
         return None
-    before = _examine(request.against, request.policy, named, say)
-    return compare(now.parties, before.parties, request.against.name)
+    before = survey(_opened(request.against), told, now.policy.domains, say)
+    return compare(now.parties, before, request.against.name)
 
 
 def _root(text: str) -> Root:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audit.decide import Decision
-from audit.examine import examine
+from audit.examine import Told, examine
 from audit.readers import open_photograph
 from audit.ruling import Answer, Ruling
 
@@ -20,7 +20,7 @@ GUESTS = ("ept-4k", "npt-4k", "npt-huge", "npt-oldmmu", "npt-shared", "shadow-np
 @cache
 def audited(name: str, policy: str = "") -> Decision:
     file = FOLDER / "policies" / policy if policy else None
-    return examine(open_photograph(FOLDER / "photographs" / name), file, (), lambda _: None)
+    return examine(open_photograph(FOLDER / "photographs" / name), Told(file), lambda _: None)
 
 
 @cache

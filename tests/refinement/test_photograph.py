@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit.decide import Decision
-from audit.examine import examine
+from audit.examine import Told, examine
 from audit.photograph import BadInputError
 from audit.readers import open_photograph
 from audit.ruling import Answer
@@ -22,7 +22,7 @@ SHARED = next(path for path in TRACES if path.stem == "shared-memory")
 
 
 def audited(folder: Path) -> Decision:
-    return examine(open_photograph(folder), folder / "policy.toml", (), lambda _: None)
+    return examine(open_photograph(folder), Told(folder / "policy.toml"), lambda _: None)
 
 
 def wrong(folder: Path) -> set[str]:
@@ -93,4 +93,4 @@ def test_the_policy_of_a_state_fits_its_photograph_only(tmp_path: Path) -> None:
     write(after(load(SHARED)), tmp_path / "state")
     write(after(load(TRACES[0])), tmp_path / "other")
     with pytest.raises(BadInputError, match="does not exist"):
-        examine(open_photograph(tmp_path / "state"), tmp_path / "other" / "policy.toml", (), lambda _: None)
+        examine(open_photograph(tmp_path / "state"), Told(tmp_path / "other" / "policy.toml"), lambda _: None)
