@@ -120,6 +120,50 @@ def test_an_earlier_photograph_is_compared(audit) -> None:
     assert audit(SHARED, "--against", SHARED, "--json").document["comparison"]["changes"] == []
 
 
+def changed(photograph: Path, copy: Path, **changes: object) -> Path:
+    """The same frames with another scenario."""
+    copy.mkdir()
+    for name in ("frames.json", "frames.bin.xz"):
+        (copy / name).write_bytes((photograph / name).read_bytes())
+    scenario = json.loads((photograph / "scenario.json").read_text("utf-8"))
+    (copy / "scenario.json").write_text(json.dumps({**scenario, **changes}), "utf-8")
+    return copy
+
+
+def test_an_earlier_photograph_may_lack_a_machine_that_the_policy_names(audit, tmp_path: Path) -> None:
+    roots = json.loads((CLEAN / "scenario.json").read_text("utf-8"))["roots"]
+    earlier = changed(CLEAN, tmp_path / "earlier", roots=[root for root in roots if not root["name"].startswith("vm1")])
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[domain.a]\nroots = ["vm0"]\n[domain.b]\nroots = ["vm1"]\n[[disjoint]]\ndomains = ["a", "b"]')
+    comparison = audit(CLEAN, "--policy", policy, "--against", earlier, "--json").document["comparison"]
+    assert comparison["appeared"] == ["vm1"]
+    assert {change["domain"] for change in comparison["changes"] if change["after"] != "-"} == {"b"}
+
+
+def test_an_unknown_width_of_addresses_is_said(audit, tmp_path: Path) -> None:
+    photograph = changed(CLEAN, tmp_path / "photograph", maxphyaddr=None)
+    assert "MAXPHYADDR is not known" in audit(photograph).out
+    said = audit(photograph, "--maxphyaddr", "40")
+    assert "MAXPHYADDR is not known" not in said.out
+    assert said.code == 0
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a/b"])
+def test_a_root_with_a_hostile_name_is_bad_input(audit, tmp_path: Path, name: str) -> None:
+    root = {"name": name, "kind": "npt", "levels": 4, "root": "0x2ac5000"}
+    said = audit(changed(CLEAN, tmp_path / "photograph", roots=[root]))
+    assert said.code == 3
+    assert "printable characters" in said.err
+    assert "\x1b" not in said.err
+
+
+def test_more_domains_than_can_be_paired_are_bad_input(audit, tmp_path: Path) -> None:
+    roots = [{"name": f"r{n}", "kind": "npt", "levels": 4, "root": hex(n << 13)} for n in range(300)]
+    said = audit(changed(CLEAN, tmp_path / "photograph", roots=roots))
+    assert said.code == 3
+    assert "300 domains" in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
