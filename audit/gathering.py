@@ -15,7 +15,7 @@ from audit.reach import Rights
 REGION_BITS: Final = 18
 """A region is 1 GiB of physical memory; its frames have a byte each on the board once one of them is granted."""
 REGIONS: Final = 1 << 10
-LARGEST: Final = 1 << 25
+LARGEST: Final = 1 << 24
 """How many separate ranges a walk may find."""
 
 _REGION: Final = 1 << REGION_BITS
@@ -79,7 +79,7 @@ class Gathering:
         collected = self._by_rights.setdefault(rights, _Collected())
         collected.pending.append((first, count))
         collected.waiting += len(first)
-        if collected.waiting > _PENDING:
+        if collected.waiting > max(_PENDING, len(collected.ranges)):
             collected.merge()
             self._check(len(collected.ranges))
 
