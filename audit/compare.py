@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -12,10 +13,15 @@ from audit.policy import ANY
 from audit.ranges import NO_FRAMES, Ranges, profile
 from audit.reach import Rights
 
+_ALL: Final = ANY | Rights.USER
+
 
 @dataclass(frozen=True)
 class Change:
-    """Frames that a domain has other rights to than before; each right counts if some leaf grants it."""
+    """Frames that a domain has other rights to than before; each right counts if some leaf grants it.
+
+    USER counts as a right: CPL 3 may use some leaf.
+    """
 
     domain: str
     before: Rights
@@ -53,7 +59,7 @@ def _changes(name: str, now: Party | None, before: Party | None) -> list[Change]
         (int(rights) << place, frames)
         for party, place in sides
         if party is not None
-        for rights, frames in party.by_rights(ANY, False).items()
+        for rights, frames in party.by_rights(_ALL, False).items()
     ]
     first, end, found = profile(_differing(now, before), sets)
     return [
@@ -66,7 +72,7 @@ def _changes(name: str, now: Party | None, before: Party | None) -> list[Change]
 def _differing(now: Party | None, before: Party | None) -> Ranges:
     """The frames to which one side has a right that the other has not."""
     found: list[Ranges] = []
-    for right in (Rights.READ, Rights.WRITE, Rights.EXECUTE):
+    for right in (Rights.READ, Rights.WRITE, Rights.EXECUTE, Rights.USER):
         a, b = (NO_FRAMES if party is None else party.granting(right) for party in (now, before))
         found += [a - b, b - a]
     return Ranges.union(found)

@@ -59,8 +59,8 @@ class Party:
         return self._by_rights[mask, user]
 
     def granting(self, right: Rights) -> Ranges:
-        """Every frame to which the domain has a right of these."""
-        return Ranges.union(ranges for rights, ranges in self.by_rights(ANY, False).items() if rights & right)
+        """Every frame to which the domain has a right of these, USER among them if it is asked for."""
+        return Ranges.union(ranges for rights, ranges in self.by_rights(ANY | right, False).items() if rights & right)
 
     def count(self, right: Rights) -> int:
         """How many frames `granting` has; cheaper than the union if there are many ranges."""

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from audit.compare import Change, compare
+from audit.photograph import Kind
 from audit.reach import Rights
-from tests.audit.tiny import R, W, X, party
+from tests.audit.tiny import R, U, W, X, party
 
 RWX = R | W | X
 
@@ -28,6 +29,11 @@ def test_roots_that_appeared_and_vanished_are_named() -> None:
     comparison = compare([party("a", (0, 1, R)), party("c", (1, 1, R))], [party("a", (0, 1, R)), party("b")], "x")
     assert (comparison.appeared, comparison.vanished) == (("c",), ("b",))
     assert told(comparison.changes) == [("c", Rights.NONE, R, [(1, 2)])]
+
+
+def test_a_page_that_user_mode_may_use_now_is_a_gain() -> None:
+    kernel, user = party("a", (1, 2, R), kind=Kind.X86), party("a", (1, 1, R), (2, 1, R | U), kind=Kind.X86)
+    assert told(compare([user], [kernel], "x").changes) == [("a", R, R | U, [(2, 3)])]
 
 
 def test_what_a_second_leaf_grants_is_added() -> None:
