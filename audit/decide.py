@@ -127,13 +127,16 @@ def _tables(demand: Tables, party: Party, parties: dict[str, Party]) -> Ruling:
 
 
 def _owners(demand: OwnerMap, party: Party) -> Ruling:
-    violating: list[Ranges] = []
+    alike: dict[tuple[str, Rights | None], list[Ranges]] = {}
     for entry in demand.entries:
-        mine = own_page(bool(entry.owner), PageType.REG, entry.owner, party.name)
+        alike.setdefault((entry.owner, entry.rights), []).append(entry.ranges)
+    violating: list[Ranges] = []
+    for (owner, page_rights), ranges in alike.items():
+        mine = own_page(bool(owner), PageType.REG, owner, party.name)
         for rights, frames in party.by_rights(ANY, False).items():
-            agrees = exact(int(rights), int(rights if entry.rights is None else entry.rights), True)
+            agrees = exact(int(rights), int(rights if page_rights is None else page_rights), True)
             if not ownership(int(rights), FrameClass.EPC, mine, agrees):
-                violating.append(frames & entry.ranges)
+                violating.append(frames & Ranges.union(ranges))
     words = f"{party.name} reaches pages of the owner map only if they are its own, with the page's rights"
     return _question(Clause.OWNER, demand.name, words, party).rule(Ranges.union(violating), _counting(ANY, False))
 

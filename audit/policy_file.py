@@ -78,7 +78,7 @@ class PolicyFile:
         )
 
     def policy(self, roots: Sequence[Root]) -> Policy:
-        """The policy for a photograph with these roots, those that the file adds not among them; raises BadInputError."""
+        """The policy for a photograph with these roots, without those that the file adds; raises BadInputError."""
         return _Reader(self, roots).policy()
 
     def table(self, key: str) -> Table:
