@@ -30,8 +30,8 @@ TABLE: Final = np.dtype(
 
 NO_TABLES: Final[Tables] = np.zeros(0, TABLE)
 
-MOST_TABLES: Final = 1 << 22
-"""How many different tables one level of a walk may have: 16 GiB of them."""
+MOST_TABLES: Final = 1 << 21
+"""How many different tables one level of a walk may have: 8 GiB of them."""
 
 _PENDING: Final = 1 << 18
 
@@ -78,14 +78,16 @@ class Frontier:
         some = np.concatenate([NO_TABLES, *self._parts])
         if not len(some):
             return some
-        some = some[np.lexsort((some["address"], some["grant"], some["frame"]))]
-        starts = np.flatnonzero(_differs(some["frame"]) | _differs(some["grant"]))
-        paths = np.add.reduceat(some["paths"], starts)
-        some = some[starts]
-        some["paths"], some["fresh"] = paths, False
-        order = np.lexsort((some["address"], some["frame"]))
-        some["fresh"][order[_differs(some["frame"][order])]] = True
-        return some
+        key = (some["frame"] << np.uint64(8)) | some["grant"]
+        order = np.argsort(key, kind="stable")
+        other, address = _differs(key[order]), some["address"][order]
+        starts, group = np.flatnonzero(other), np.cumsum(other) - 1
+        lowest = np.flatnonzero(address == np.minimum.reduceat(address, starts)[group])
+        merged = some[order[lowest[_differs(group[lowest])]]]
+        merged["paths"], merged["fresh"] = np.add.reduceat(some["paths"][order], starts), False
+        order = np.lexsort((merged["address"], merged["frame"]))
+        merged["fresh"][order[_differs(merged["frame"][order])]] = True
+        return merged
 
 
 def chunks(some: Tables, most: int) -> Iterator[Tables]:

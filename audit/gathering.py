@@ -15,8 +15,8 @@ from audit.reach import Rights
 REGION_BITS: Final = 18
 """A region is 1 GiB of physical memory; its frames have a byte each on the board once one of them is granted."""
 REGIONS: Final = 1 << 10
-LARGEST: Final = 1 << 24
-"""How many separate ranges a walk may find."""
+LARGEST: Final = 1 << 23
+"""How many separate ranges a walk may find: every other frame of 64 GiB."""
 
 _REGION: Final = 1 << REGION_BITS
 _PENDING: Final = 1 << 20
