@@ -137,6 +137,8 @@ class _Reader:
         malformed = machine.text("malformed", "allow")
         if malformed not in ("allow", "forbid"):
             machine.fail(f'\'malformed\' is {malformed!r}; "allow" or "forbid" was expected')
+        if not demands and malformed == "allow":
+            self.top.fail("demands nothing, so nothing could ever be found; a clause or defaults = true was expected")
         shared = self._shared(demands)
         return Policy(self.file, self.domains, tuple(demands), shared, self.added, malformed == "forbid")
 

@@ -136,7 +136,9 @@ def test_no_root_has_to_be_found_if_all_are_given_by_address(tmp_path: Path) -> 
 
 
 def test_a_root_can_be_named_by_address(tmp_path: Path) -> None:
-    policy = read(tmp_path, '[root.x]\nkind = "ept"\nlevels = 5\naddress = 0x7000\n[domain.x]\nroots = ["x"]')
+    policy = read(
+        tmp_path, 'defaults = true\n[root.x]\nkind = "ept"\nlevels = 5\naddress = 0x7000\n[domain.x]\nroots = ["x"]'
+    )
     (root,) = policy.roots
     assert (root.kind, root.levels, root.frame, root.guest) == (Kind.EPT, 5, 7, True)
 
@@ -149,6 +151,8 @@ RANGE = "ranges = [[0x1000, 0x2000]]\n"
     ("text", "words"),
     [
         ("x = ", "is not TOML"),
+        ("", "demands nothing"),
+        ('[domain.a]\nroots = ["vm0"]', "demands nothing"),
         ("[[disjont]]\n", "unknown key 'disjont'; perhaps 'disjoint' is meant"),
         ('[[disjoint]]\ndomain = ["vm0"]', "[[disjoint]] number 1: unknown key 'domain'; perhaps 'domains' is meant"),
         ('[[disjoint]]\ndomains = ["vm0", "wm1"]', "names 'wm1', which does not exist; perhaps 'vm1' is meant"),
