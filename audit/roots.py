@@ -115,6 +115,6 @@ def _is_pair(photograph: Photograph, frame: int) -> bool:
     Linux (Documentation/arch/x86/pti.rst) keeps the kernel's table at an even frame, the user's at the next one, and
     every entry of the lower half in both, except that the kernel's copy may not be executed.
     """
-    tables, there = photograph.read(np.array([frame & ~1, frame | 1], np.uint64))
+    tables, _ = photograph.read(np.array([frame & ~1, frame | 1], np.uint64))
     lower = tables[:, :256] & ~_DIFFERING
-    return bool(there.all() and lower[0].any() and (lower[0] == lower[1]).all())
+    return bool(lower[0].any() and (lower[0] == lower[1]).all())

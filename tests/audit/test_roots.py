@@ -153,6 +153,20 @@ def test_both_halves_of_kernel_page_table_isolation_are_roots(tmp_path, half, ot
     assert found(isolated(), tmp_path, told) == [("cpu0", half), (f"cpu0-{other}-half", half ^ 1)]
 
 
+def test_tables_side_by_side_without_a_lower_half_are_no_halves(tmp_path):
+    memory = Memory()
+    memory.map(0x20, 4, 0xFFFF_8880_0000_0000, 0x1)
+    memory.map(0x21, 4, 0xFFFF_8880_0000_0000, 0x2)
+    assert found(memory, tmp_path, machine((LONG_MODE[0], 0x20000, 0x20))) == [("cpu0", 0x20)]
+
+
+def test_a_shadow_table_that_a_cpu_uses_is_a_guests(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, nested=0, cr3=0x20000)
+    photograph = open_photograph(memory.write_core(tmp_path / "core", processors=[(LONG_MODE[0], 0x20000, 0x20)]))
+    assert [(r.name, r.guest) for r in find_roots(photograph, photograph.machine)] == [("cpu0", True)]
+
+
 def test_tables_side_by_side_that_differ_are_no_halves(tmp_path):
     assert found(isolated(1 << 12), tmp_path, machine((LONG_MODE[0], 0x20000, 0x20))) == [("cpu0", 0x20)]
 
