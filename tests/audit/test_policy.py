@@ -139,8 +139,8 @@ def test_a_root_can_be_named_by_address(tmp_path: Path) -> None:
     policy = read(
         tmp_path, 'defaults = true\n[root.x]\nkind = "ept"\nlevels = 5\naddress = 0x7000\n[domain.x]\nroots = ["x"]'
     )
-    (root,) = policy.roots
-    assert (root.kind, root.levels, root.frame, root.guest) == (Kind.EPT, 5, 7, True)
+    (added,) = policy.roots
+    assert (added.kind, added.levels, added.frame, added.guest) == (Kind.EPT, 5, 7, True)
 
 
 PAIR = '[[disjoint]]\ndomains = ["vm0", "vm1"]\n'
