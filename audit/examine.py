@@ -79,7 +79,7 @@ def _walked(
         say(f"walking {root.name}")
         return reach(photograph, root, options, nested)
 
-    return walk_all(photograph, domains, roots, walk)
+    return walk_all(photograph, domains, roots, walk, machine.maxphyaddr is not None)
 
 
 def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Domain]) -> None:
@@ -109,8 +109,8 @@ def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequ
     """On the width of addresses, on roots that had to be found, and on those that no domain has."""
     if machine.maxphyaddr is None:
         yield (
-            "MAXPHYADDR is not known and taken to be 52: entries that are marked by a higher address bit count as"
-            " leaves; --maxphyaddr or the policy says better"
+            "MAXPHYADDR is not known and taken to be 52, so leaves to frames beyond the photograph may be marks of a"
+            " hypervisor; give --maxphyaddr, or maxphyaddr in a policy"
         )
     if not photograph.machine.roots:
         yield from (f"{root.name}: {root.why}" for root in roots if root.why)

@@ -21,10 +21,15 @@ Walk = Callable[[Root, Reach | None], Reach]
 
 @dataclass(frozen=True)
 class Party:
-    """A domain, the reach of each of its roots, and the names of those roots that lie inside another of its roots."""
+    """A domain with the reach of each of its roots.
+
+    horizon: if MAXPHYADDR is not known, the frame from which on the photograph has no memory: what looks like a leaf to
+    a frame there may be an entry that a hypervisor marked with an address bit that is reserved.
+    """
 
     domain: Domain
     reaches: tuple[Reach, ...]
+    horizon: int | None = None
     _by_rights: dict[tuple[Rights, bool], dict[Rights, Ranges]] = field(
         default_factory=dict[tuple[Rights, bool], dict[Rights, Ranges]], repr=False
     )
@@ -101,8 +106,13 @@ def usable(root: Root, value: Rights) -> bool:
     return root.kind is not Kind.X86 or bool(value & Rights.USER)
 
 
-def walk_all(photograph: Photograph, domains: Sequence[Domain], roots: Sequence[Root], walk: Walk) -> tuple[Party, ...]:
-    """Walk every root of every domain once, nested tables before the tables inside them."""
+def walk_all(
+    photograph: Photograph, domains: Sequence[Domain], roots: Sequence[Root], walk: Walk, width_known: bool
+) -> tuple[Party, ...]:
+    """Walk every root of every domain once, nested tables before the tables inside them.
+
+    width_known: whether MAXPHYADDR is known.
+    """
     by_name = {root.name: root for root in roots}
     done: dict[str, Reach] = {}
 
@@ -118,4 +128,5 @@ def walk_all(photograph: Photograph, domains: Sequence[Domain], roots: Sequence[
             done[name] = walk(root, nested)
         return done[name]
 
-    return tuple(Party(domain, tuple(reach(name) for name in domain.roots)) for domain in domains)
+    horizon = None if width_known else photograph.end
+    return tuple(Party(domain, tuple(reach(name) for name in domain.roots), horizon) for domain in domains)

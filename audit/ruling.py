@@ -10,7 +10,7 @@ from typing import Final
 
 from audit.finding import Clause, Finding, Side
 from audit.party import Party
-from audit.ranges import Ranges, profile
+from audit.ranges import NO_FRAMES, Ranges, profile
 from audit.reach import Mishap, Reach, Rights, Way
 
 MOST_RANGES: Final = 1000  # of one ruling that become findings; all are counted
@@ -19,6 +19,11 @@ MOST_WAYS: Final = 2  # paths of one side of a finding
 
 # The theorem whose invariants a clause repeats on a real machine; the others are demands of a policy only.
 THEOREM: Final = {Clause.DISJOINT: "T1", Clause.RESERVED: "T1", Clause.TABLES: "T1", Clause.OWNER: "T1"}
+
+BEYOND: Final = (
+    "{} frames lie beyond the photograph, and MAXPHYADDR is not known: they may be marks of a hypervisor; give"
+    " --maxphyaddr"
+)
 
 Wanted = Callable[[Reach, Rights], bool]
 """Whether a leaf of a reach with these rights is part of a violation."""
@@ -73,13 +78,23 @@ class Question:
         """The ruling, given the frames that violate the demand; wanted: which leaves are part of the violation."""
         names = tuple(party.name for party, _ in self.sides)
         ruling = partial(Ruling, self.id, self.clause, self.name, self.words, names)
+        violating, doubtful = self._before_the_horizon(violating)
         if violating:
             pieces = self._pieces(violating.start(MOST_RANGES), wanted)
             findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces))
             return ruling(Answer.VIOLATED, violating.frames, len(violating), findings)
-        reasons = [self._doubt(party, reaches) for party, reaches in self.sides]
+        reasons = [BEYOND.format(doubtful.frames)] if doubtful else []
+        reasons += [self._doubt(party, reaches) for party, reaches in self.sides]
         reason = "; ".join(filter(None, reasons))
         return ruling(Answer.UNKNOWN, reason=reason) if reason else ruling(Answer.HOLDS)
+
+    def _before_the_horizon(self, violating: Ranges) -> tuple[Ranges, Ranges]:
+        """The frames that certainly are memory, and the others."""
+        horizon = self.sides[0][0].horizon
+        if horizon is None:
+            return violating, NO_FRAMES
+        doubtful = violating & Ranges.between([(horizon, 1 << 52)])
+        return violating - doubtful, doubtful
 
     def _doubt(self, party: Party, reaches: tuple[Reach, ...]) -> str:
         """Why nothing that was not found can be said to be absent."""

@@ -19,6 +19,10 @@ from proofs.results import Exit
 from reports.audit import bounds, letters, summary
 from reports.entries import describe
 
+_NEXT: Final = {
+    Exit.REFUTED: "Next: --html FILE draws it, a policy allows what is meant to be, docs/audit.md explains.",
+    Exit.NOT_ESTABLISHED: "Next: docs/audit.md says what would have to be known.",
+}
 MOST_FINDINGS: Final = 8  # of one ruling; the rest are counted, and in --json
 MOST_MISHAPS: Final = 5
 MOST_HOLDING: Final = 50  # demands that hold; the rest are counted
@@ -39,7 +43,12 @@ _CLOSING: Final = {
 def show(decision: Decision, name: str, code: Exit, console: Console, comparison: Comparison | None = None) -> None:
     """Print domains, rulings, what does not hold, notes, and the closing line."""
     say = partial(console.print, soft_wrap=True, highlight=False)
-    say(f"[bold]{escape(name)}[/], policy: {escape(decision.policy.source)}")
+    tables = sum(len(party.reaches) for party in decision.parties)
+    say(
+        f"[bold]{escape(name)}[/]: {_number(len(decision.parties), 'domain')} on {_number(tables, 'root')},"
+        f" {_number(len(decision.rulings), 'demand')} (policy: {escape(decision.policy.source)})"
+    )
+    say(f"{_CLOSING[code]}{_tally(decision)}")
     console.print(_domains(decision.parties))
     console.print(_rulings(decision.rulings))
     for ruling in decision.rulings:
@@ -50,6 +59,18 @@ def show(decision: Decision, name: str, code: Exit, console: Console, comparison
     if comparison is not None:
         show_comparison(comparison, console)
     say(_CLOSING[code])
+    if code in _NEXT:
+        say(_NEXT[code])
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def _tally(decision: Decision) -> str:
+    """How many demands do not hold."""
+    counts = [(sum(r.answer is answer for r in decision.rulings), answer) for answer in Answer]
+    return "".join(f" {count} {answer}." for count, answer in counts if count and answer is not Answer.HOLDS)
 
 
 def _domains(parties: tuple[Party, ...]) -> Table:

@@ -81,7 +81,12 @@ def test_entries_that_mark_mmio_are_leaves_only_if_the_width_is_not_known(tmp_pa
     for root in (a, b):
         memory.map(root, 4, 5 << 12, 1 << 27, 7)
     path = memory.write_raw(tmp_path / "image")
-    assert wrong(audited(path, 40)) != {}
+    # Read as a leaf, it leads both guests to one frame beyond the image.
+    shared = f"audit/disjoint/npt-{a << 12:#x}/npt-{b << 12:#x}"
+    assert wrong(audited(path, 40))[shared] == [(1 << 27, 1)]
+    (unsure,) = [ruling for ruling in audited(path, None).rulings if ruling.answer is not Answer.HOLDS]
+    assert (unsure.id, unsure.answer, unsure.findings) == (shared, Answer.UNKNOWN, ())
+    assert "MAXPHYADDR is not known" in unsure.reason
     # The image ends below 2**39, so that 39 bits are enough for it.
     narrow = audited(path, 39)
     assert wrong(narrow) == {}

@@ -140,6 +140,31 @@ def test_an_earlier_photograph_may_lack_a_machine_that_the_policy_names(audit, t
     assert {change["domain"] for change in comparison["changes"] if change["after"] != "-"} == {"b"}
 
 
+def raw(photograph: Path, image: Path) -> Path:
+    """The same frames as a raw image, in which what the photograph lacks is zero."""
+    index = json.loads((photograph / "frames.json").read_text("utf-8"))
+    content = lzma.decompress((photograph / "frames.bin.xz").read_bytes())
+    at = 0
+    with image.open("wb") as file:
+        for first, count in index["runs"]:
+            file.seek(first << 12)
+            file.write(content[at << 12 : (at + count) << 12])
+            at += count
+        file.truncate(160 << 20)
+    return image
+
+
+def test_marks_of_a_hypervisor_are_not_taken_for_sharing(audit, tmp_path: Path) -> None:
+    clean, shared = raw(CLEAN, tmp_path / "clean.raw"), raw(SHARED, tmp_path / "shared.raw")
+    said = audit(clean)
+    assert said.code == 2
+    assert "may be marks of a hypervisor" in said.out
+    assert audit(clean, "--maxphyaddr", "40").code == 0
+    for options in ((), ("--maxphyaddr", "40")):
+        rows = audit(shared, *options, "--json").document["results"]
+        assert [row["values"]["frames"] for row in rows if row["verdict"] == "REFUTED"] == [1]
+
+
 def test_an_unknown_width_of_addresses_is_said(audit, tmp_path: Path) -> None:
     photograph = changed(CLEAN, tmp_path / "photograph", maxphyaddr=None)
     assert "MAXPHYADDR is not known" in audit(photograph).out
