@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -82,12 +83,18 @@ class Search:
             for entries in self._up(leaf):
                 yield self._way(entries), leaf.grant
 
-    def _decoded(self, some: Tables, level: int) -> Iterator[_Decoded]:
+    def _decoded(self, some: Tables, level: int, wanted: Callable[[Words], Mask] | None = None) -> Iterator[_Decoded]:
+        """The tables decoded; those without any entry that is wanted are left out before that."""
         index = np.arange(512, dtype=np.uint64)[None, :]
         for part in chunks(some, CHUNK):
             different, place = np.unique(part["frame"], return_inverse=True)
             reading = self.tree.source.read(different)
             words = reading.words[place]
+            if wanted is not None:
+                kept = wanted(words).any(axis=1)
+                part, place, words = part[kept], place[kept], words[kept]
+                if not len(part):
+                    continue
             leaf, grant, _ = self.tree.layout.decode(words, level)
             self.tree.inherit(grant, part["grant"][:, None], index, level)
             yield _Decoded(level, part, reading.physical[place], words, leaf & (self.tree.rights[grant] != 0), grant)
@@ -108,10 +115,19 @@ class Search:
         for level in range(self.tree.levels, 0, -1):
             low, high = self._extent(level)
             near = (low < end) & (high > first)
-            for part in self._decoded(self._whole.get(level, NO_TABLES)[near], level):
-                frames = self.tree.layout.leaf_frame(part.words, level)
-                chosen = part.leaf & (frames < end) & (frames + np.uint64(covered(level - 1)) > first)
+            meets = partial(self._meets, level=level, first=first, end=end)
+            for part in self._decoded(self._whole.get(level, NO_TABLES)[near], level, meets):
+                chosen = part.leaf & meets(part.words)
                 yield from part.entries(chosen & ((self.tree.rights[part.grant] & rights) == rights))
+
+    def _meets(self, words: Words, level: int, first: int, end: int) -> Mask:
+        """Which entries meet some of the frames, if they are leaves."""
+        frames = self.tree.layout.leaf_frame(words, level)
+        return (frames < end) & (frames + np.uint64(covered(level - 1)) > first)
+
+    def _leads(self, words: Words, frame: int) -> Mask:
+        """Which entries lead to the table in this frame, if they lead to tables."""
+        return self.tree.layout.table_frame(words) == frame
 
     def _up(self, entry: _Entry) -> Iterator[tuple[_Entry, ...]]:
         """The ways from the root to an entry, itself included."""
@@ -119,10 +135,10 @@ class Search:
             yield (entry,)
             return
         found: list[_Entry] = []
-        for part in self._decoded(self._whole[entry.level + 1], entry.level + 1):
-            leads = (self.tree.layout.table_frame(part.words) == entry.frame) & (part.grant == entry.above)
+        leads = partial(self._leads, frame=entry.frame)
+        for part in self._decoded(self._whole[entry.level + 1], entry.level + 1, leads):
             is_table = ~self.tree.layout.is_leaf(part.words, entry.level + 1)
-            found += part.entries(leads & is_table)
+            found += part.entries(is_table & leads(part.words) & (part.grant == entry.above))
         for parent in sorted(found, key=lambda one: one.address):
             for above in self._up(parent):
                 yield *above, entry
