@@ -70,7 +70,8 @@ def _number(count: int, word: str) -> str:
 def _tally(decision: Decision) -> str:
     """How many demands do not hold."""
     counts = [(sum(r.answer is answer for r in decision.rulings), answer) for answer in Answer]
-    return "".join(f" {count} {answer}." for count, answer in counts if count and answer is not Answer.HOLDS)
+    total = _number(len(decision.rulings), "demand")
+    return "".join(f" {n} of {total} {answer}." for n, answer in counts if n and answer is not Answer.HOLDS)
 
 
 def _domains(parties: tuple[Party, ...]) -> Table:
