@@ -71,7 +71,20 @@ def pointing_at_the_monitor(tmp_path: Path) -> Path:
 )
 def test_a_weakened_monitor_is_caught_by_the_audit(weakening: str, found: set[str], tmp_path: Path, capsys) -> None:
     trace, state = pointing_at_the_monitor(tmp_path), tmp_path / "state"
-    main(["replay", str(trace), "--weaken", weakening, "--photograph", str(state), "--jobs", "1"])
+    main(
+        [
+            "replay",
+            str(trace),
+            "--weaken",
+            weakening,
+            "--photograph",
+            str(state),
+            "--jobs",
+            "1",
+            "--ledger",
+            str(tmp_path),
+        ]
+    )
     capsys.readouterr()
     assert found <= wrong(state)
 
@@ -79,7 +92,7 @@ def test_a_weakened_monitor_is_caught_by_the_audit(weakening: str, found: set[st
 @pytest.mark.slow
 def test_the_hostile_trace_alone_is_not_what_is_caught(tmp_path: Path, capsys) -> None:
     trace, state = pointing_at_the_monitor(tmp_path), tmp_path / "state"
-    assert main(["replay", str(trace), "--photograph", str(state), "--jobs", "1"]) == 0
+    assert main(["replay", str(trace), "--photograph", str(state), "--jobs", "1", "--ledger", str(tmp_path)]) == 0
     capsys.readouterr()
     assert wrong(state) == set()
 
