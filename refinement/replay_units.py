@@ -18,6 +18,7 @@ from proofs.obligation import COVERAGE, Call, Finding, Json, Unit
 from refinement.traces import coverage
 from refinement.traces.author import Author
 from refinement.traces.generator import Adversary
+from refinement.traces.photograph import after, write
 from refinement.traces.replay import Booted, DivergenceError, Replay, Taken, boot, replay
 from refinement.traces.shrinking import Failing, shrunk
 from refinement.traces.trace import STANDARD, Trace, load
@@ -52,9 +53,15 @@ def _unit(name: str, call: Call, *yields: str, first: bool = False) -> Unit:
     return Unit(name, (THEOREM,), call, yields=yields, first=first)
 
 
-def file_findings(path: str) -> list[Finding]:
-    """Replay one trace from a file; `BadInputError` if it is not a trace."""
-    return [_replayed(f"replay/file/{Path(path).name}", load(Path(path)))[0]]
+def file_findings(path: str, photograph: str = "") -> list[Finding]:
+    """Replay one trace from a file; `BadInputError` if it is not a trace.
+
+    photograph: a folder for the state that the monitor's machine is in after the trace, whatever the replay finds.
+    """
+    trace = load(Path(path))
+    if photograph:
+        write(after(trace), Path(photograph))
+    return [_replayed(f"replay/file/{Path(path).name}", trace)[0]]
 
 
 def kept() -> Iterator[Finding]:

@@ -97,14 +97,44 @@ def refine(
 def replay(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A trace as JSON; without it, all.")] = None,
+    photograph: Annotated[
+        Path | None, typer.Option("--photograph", metavar="DIR", help="With FILE: write the final state for `audit`.")
+    ] = None,
     id_: Ids = None, weaken: Weaken = None, json: AsJson = False, junit: Junit = None, jobs: Jobs = None,
     fresh: Fresh = False, ledger: LedgerFolder = None,
 ) -> int:  # fmt: skip
     """Run traces through monitor and model, step by step."""
     options = Options(Selection(ids=_names(id_)), weaken, jobs, fresh, ledger)
     if file is not None:
-        return establish.replay_file(_wiring(context), file, options, json, junit)
+        return establish.replay_file(_wiring(context), file, options, json, junit, photograph)
+    if photograph is not None:
+        raise InputError("--photograph needs FILE, the trace after which the photograph is taken.")
     return establish.run(_wiring(context), _wiring(context).replay, options, json, junit)
+
+
+@app.command("audit")
+def audit_one(
+    photograph: Annotated[Path, typer.Argument(metavar="PHOTOGRAPH", help="An image, a core, or a folder.")],
+    policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="What is demanded, as TOML.")] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option("--root", metavar="NAME=KIND:LEVELS:ADDRESS[@INSIDE]", help="A root; may be repeated."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="PHOTOGRAPH", help="Compare with an earlier photograph.")
+    ] = None,
+    maxphyaddr: Annotated[
+        int | None, typer.Option("--maxphyaddr", min=32, max=52, help="Bits of a physical address.")
+    ] = None,
+    json: AsJson = False, junit: Junit = None,
+    sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF 2.1.0.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a map as one page.")] = None,
+) -> int:  # fmt: skip
+    """Decide whether the page tables in a photograph of physical memory keep domains apart."""
+    from ringfence.commands import audit
+
+    request = audit.Request(photograph, policy, against, tuple(root or ()), maxphyaddr)
+    return audit.run(request, audit.Outputs(json, junit, sarif, html))
 
 
 @app.command("show")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-ROOMS: Final = ("model", "proofs", "refinement", "impl", "reports", "ringfence")
+ROOMS: Final = ("model", "proofs", "refinement", "impl", "audit", "reports", "ringfence")
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,7 @@ GROUPS: Final = (
         "tests the same claims on concrete words, and the symbolic engine against Python",
         ("refinement/*.py",),
     ),
+    Group("audit", False, "decides photographs of real machines, not theorems; see below", ("audit/*.py",)),
     Group("reports and command line", False, "show what was established", ("reports/*.py", "ringfence/*.py")),
 )
 

@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.hyperenclave.isolation import (
+    exact,
+    own_page,
+    own_table,
+    ownership,
+    present,
+    reservation,
+    zeros_for_reading,
+)
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import (
     NO_RIGHTS,
@@ -108,10 +117,9 @@ def registered_is_shared(s: Any, e: Any, r: Any, v: Any) -> Any:
 @_invariant("T1", "I5", e=Enclave, f=Frame)
 def nested_private(s: Any, e: Any, f: Any) -> Any:
     """A nested leaf on an EPC frame is the identity, for a REG page of this enclave, with the page's rights."""
-    mine = And(s.valid[f], eq(s.page_type[f], PageType.REG), eq(s.owner[f], e))
-    exact = And(eq(s.nested_rights[e, f], s.rights[f]), eq(s.nested_frame[e, f], f))
-    present = ne(s.nested_rights[e, f], NO_RIGHTS)
-    return Implies(And(present, eq(s.frame_class[f], FrameClass.EPC)), And(mine, exact))
+    mine = own_page(s.valid[f], s.page_type[f], s.owner[f], e)
+    agrees = exact(s.nested_rights[e, f], s.rights[f], eq(s.nested_frame[e, f], f))
+    return ownership(s.nested_rights[e, f], s.frame_class[f], mine, agrees)
 
 
 @_invariant("T1", "I5", f=Frame)
@@ -124,13 +132,13 @@ def nested_holds_pages(s: Any, f: Any) -> Any:
 @_invariant("T1", "I6", e=Enclave, f=Frame)
 def nested_other(s: Any, e: Any, f: Any) -> Any:
     """A nested leaf on another frame is the identity, RW: a guest table of this enclave, or a shared normal frame."""
-    table = And(eq(s.frame_class[f], FrameClass.MONITOR), s.guest_table[f], eq(s.guest_table_owner[f], e))
+    table = own_table(s.frame_class[f], s.guest_table[f], s.guest_table_owner[f], e)
     page = s.shared_page[e, f]
     stands = And(s.shared[e, page], eq(s.guest_leaf[e, page], Leaf.PRESENT), eq(s.guest_frame[e, page], f))
     common = And(eq(s.frame_class[f], FrameClass.NORMAL), stands)
-    exact = And(eq(s.nested_rights[e, f], READ_WRITE), eq(s.nested_frame[e, f], f))
-    present = ne(s.nested_rights[e, f], NO_RIGHTS)
-    return Implies(And(present, ne(s.frame_class[f], FrameClass.EPC)), And(exact, Or(table, common)))
+    agrees = exact(s.nested_rights[e, f], READ_WRITE, eq(s.nested_frame[e, f], f))
+    elsewhere = And(present(s.nested_rights[e, f]), ne(s.frame_class[f], FrameClass.EPC))
+    return Implies(elsewhere, And(agrees, Or(table, common)))
 
 
 @_invariant("T1", "I8", f=Frame)
@@ -145,14 +153,14 @@ def guest_tables_in_pool(s: Any, f: Any) -> Any:
 def normal_nested(s: Any, f: Any) -> Any:
     """The normal VM's nested table leads to normal frames, or to the frame of zeros and then only for reading."""
     there = s.normal_frame[f]
-    zeros = And(eq(there, s.zero_frame[()]), eq(s.normal_rights[f], READ))
-    return Implies(ne(s.normal_rights[f], NO_RIGHTS), Or(eq(s.frame_class[there], FrameClass.NORMAL), zeros))
+    zeros = zeros_for_reading(eq(there, s.zero_frame[()]), s.normal_rights[f])
+    return reservation(present(s.normal_rights[f]), s.frame_class[there], zeros)
 
 
 @_invariant("T1", "I10", f=Frame)
 def io_normal(s: Any, f: Any) -> Any:
     """The IOMMU table leads to normal frames only."""
-    return Implies(ne(s.io_rights[f], NO_RIGHTS), eq(s.frame_class[s.io_frame[f]], FrameClass.NORMAL))
+    return reservation(present(s.io_rights[f]), s.frame_class[s.io_frame[f]])
 
 
 @_invariant("T1", "I9")
@@ -210,9 +218,9 @@ def tlb_of_enclave(s: Any, c: Any, v: Any) -> Any:
 def tlb_of_normal_vm(s: Any, c: Any, v: Any) -> Any:
     """What any other CPU has cached is a normal frame, or the frame of zeros for reading."""
     f = s.tlb_frame[c, v]
-    zeros = And(eq(f, s.zero_frame[()]), eq(s.tlb_rights[c, v], READ))
-    present = And(ne(s.mode[c], Mode.ENCLAVE), ne(s.tlb_rights[c, v], NO_RIGHTS))
-    return Implies(present, Or(eq(s.frame_class[f], FrameClass.NORMAL), zeros))
+    zeros = zeros_for_reading(eq(f, s.zero_frame[()]), s.tlb_rights[c, v])
+    cached = And(ne(s.mode[c], Mode.ENCLAVE), present(s.tlb_rights[c, v]))
+    return reservation(cached, s.frame_class[f], zeros)
 
 
 @_invariant("T1", e=Enclave, v=Page)

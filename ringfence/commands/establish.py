@@ -39,9 +39,13 @@ def run(
     return _report(within(wiring, options, work), options, as_json, junit_file)
 
 
-def replay_file(wiring: Wiring, file: Path, options: Options, as_json: bool, junit_file: Path | None) -> int:
-    """Replay one trace from a file."""
+def replay_file(
+    wiring: Wiring, file: Path, options: Options, as_json: bool, junit_file: Path | None, photograph: Path | None = None
+) -> int:
+    """Replay one trace from a file.  photograph: a folder for the monitor's state after it, for `audit`."""
     _check_junit(junit_file)
+    if photograph is not None and (photograph.is_file() or not photograph.absolute().parent.is_dir()):
+        raise InputError(f"--photograph {photograph}: a folder, in a folder that exists, was expected.")
     try:
         content: object = json.loads(file.read_text("utf-8"))
     except OSError as error:
@@ -50,7 +54,10 @@ def replay_file(wiring: Wiring, file: Path, options: Options, as_json: bool, jun
         raise InputError(f"The trace {file} is not complete JSON: {error}.") from error
     if not isinstance(content, dict):
         raise InputError(f"The trace {file} is not a JSON object.")
-    unit = Unit(f"replay/{file}", (), Call(wiring.replay_file, {"path": str(file.resolve())}))
+    arguments: dict[str, Json] = {"path": str(file.resolve())}
+    if photograph is not None:
+        arguments["photograph"] = str(photograph.resolve())
+    unit = Unit(f"replay/{file}", (), Call(wiring.replay_file, arguments))
     # What a file says is not among the sources, so nothing that was kept about it counts.
     afresh = Options(options.selection, options.weaken, options.jobs, True, options.ledger)
 

@@ -23,7 +23,7 @@ from ringfence.wiring import WORKBENCH
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-OUR_PATH = re.compile(r"(?:impl|model|proofs|refinement|reports|ringfence|tests|docs|traces)/[\w./-]*\w")
+OUR_PATH = re.compile(r"(?:audit|impl|model|proofs|refinement|reports|ringfence|tests|docs|traces)/[\w./-]*\w")
 # How far the rounded line counts of docs/trusted-base.md may be from the truth.
 TOLERANCE = 0.33
 

@@ -20,7 +20,9 @@ MACHINE_PATH = re.compile(r"(?<![\w.\-/])/(?:home|root|Users|opt|work|tmp|privat
 PACKAGE_INDEX = re.compile(
     r"https?://[^\s)>]*(?:py" r"pi|python" r"hosted|/simp" r"le)|--(?:extra-)?index-" r"url[ =]\S*:"
 )
-LOCKED = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==[\w.!+]+((?: --hash=sha256:[0-9a-f]{64})+)")
+LOCKED = re.compile(
+    r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==[\w.!+]+(?: ; python_version < \"[\d.]+\")?((?: --hash=sha256:[0-9a-f]{64})+)"
+)
 
 
 def text_files(root: Path) -> Iterator[Path]:

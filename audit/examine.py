@@ -1,0 +1,120 @@
+"""One audit from beginning to end: roots, policy, walks, rulings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NoReturn
+
+from audit.decide import Decision, decide
+from audit.formats import options_of
+from audit.party import Party, walk_all
+from audit.photograph import BadInputError, Machine, Photograph, Root
+from audit.policy import Domain, Policy, defaults, group
+from audit.policy_file import PolicyFile, read_policy
+from audit.reach import Reach
+from audit.roots import find_roots
+from audit.walk import reach
+
+Say = Callable[[str], None]
+"""Told what is being done now, in words."""
+
+MOST_DOMAINS: Final = 256
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the user says beside the photograph.
+
+    policy: a file, or None for the defaults.  roots: beside those of the photograph, or in their place if it names
+    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.
+    """
+
+    policy: Path | None = None
+    roots: tuple[Root, ...] = ()
+    maxphyaddr: int | None = None
+
+
+def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
+    """Decide the policy in a file, or the defaults, on a photograph; raises BadInputError."""
+    file, machine, roots = _begin(photograph, told, say)
+    policy = file.policy(roots) if file else defaults(roots)
+    roots = (*roots, *policy.roots)
+    _check(photograph, roots, policy.domains)
+    parties = _walked(photograph, policy.domains, machine, roots, say)
+    say("deciding")
+    decision = decide(policy, parties)
+    return replace(decision, notes=(*decision.notes, *_notes(photograph, machine, policy, roots)))
+
+
+def survey(photograph: Photograph, told: Told, domains: Sequence[Domain], say: Say) -> tuple[Party, ...]:
+    """What these domains reach, as far as the photograph has their roots; other roots are domains as by default."""
+    file, machine, roots = _begin(photograph, told, say)
+    roots = (*roots, *(file.added if file else ()))
+    names = {root.name for root in roots}
+    known = [Domain(d.name, tuple(name for name in d.roots if name in names)) for d in domains]
+    taken = {name for domain in known for name in domain.roots}
+    others = group([root for root in roots if root.name not in taken])
+    found = (*(domain for domain in known if domain.roots), *others)
+    _check(photograph, roots, found)
+    return _walked(photograph, found, machine, roots, say)
+
+
+def _begin(photograph: Photograph, told: Told, say: Say) -> tuple[PolicyFile | None, Machine, tuple[Root, ...]]:
+    file = read_policy(told.policy) if told.policy else None
+    machine = file.machine(photograph.machine) if file else photograph.machine
+    machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr)
+    say("finding roots")
+    alone = bool(told.roots) or (file is not None and file.stands_alone)
+    return file, machine, (*told.roots, *(machine.roots if alone else find_roots(photograph, machine)))
+
+
+def _walked(
+    photograph: Photograph, domains: Sequence[Domain], machine: Machine, roots: Sequence[Root], say: Say
+) -> tuple[Party, ...]:
+    options = options_of(machine)
+
+    def walk(root: Root, nested: Reach | None) -> Reach:
+        say(f"walking {root.name}")
+        return reach(photograph, root, options, nested)
+
+    return walk_all(photograph, domains, roots, walk, machine.maxphyaddr is not None)
+
+
+def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Domain]) -> None:
+    """One sentence for what no walk could begin with."""
+
+    def refuse(what: str) -> NoReturn:
+        raise BadInputError(f"{photograph.name}: {what}.")
+
+    if not roots:
+        refuse(
+            "no page table was found in it; name a root in a policy or with --root, such as --root vm0=npt:4:0x2ac3000"
+        )
+    if len(domains) > MOST_DOMAINS:
+        refuse(f"{len(domains)} domains, of which each pair would be decided; at most {MOST_DOMAINS} were expected")
+    names = [root.name for root in roots]
+    for root in roots:
+        if not root.name.isprintable() or "/" in root.name:
+            refuse(f"a root is called {root.name!r}; printable characters without a slash were expected")
+        if names.count(root.name) > 1:
+            refuse(f"two roots are called {root.name!r}; names that differ were expected")
+        if root.inside and root.inside not in names:
+            known = ", ".join(names[:12])
+            refuse(f"the root {root.name!r} lies inside {root.inside!r}, which is not a root; known are {known}")
+
+
+def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequence[Root]) -> Iterator[str]:
+    """On the width of addresses, on roots that had to be found, and on those that no domain has."""
+    if machine.maxphyaddr is None:
+        yield (
+            "MAXPHYADDR is not known and taken to be 52, so leaves to frames beyond the photograph may be marks of a"
+            " hypervisor; give --maxphyaddr, or maxphyaddr in a policy"
+        )
+    if not photograph.machine.roots:
+        yield from (f"{root.name}: {root.why}" for root in roots if root.why)
+    used = {name for domain in policy.domains for name in domain.roots}
+    left = [root.name for root in roots if root.name not in used]
+    if left:
+        yield f"roots in no domain, so nothing is demanded of them: {', '.join(left)}"

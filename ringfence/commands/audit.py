@@ -1,0 +1,137 @@
+"""audit: decide whether the page tables in a photograph of physical memory keep its domains apart."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from audit.compare import Comparison, compare
+from audit.decide import Decision
+from audit.examine import Say, Told, examine, survey
+from audit.photograph import BadInputError, Kind, Photograph, Root
+from audit.readers import open_photograph
+from proofs.obligation import Json
+from proofs.results import Result, exit_code
+from reports import audit_map, audit_text, junit, sarif
+from reports.audit import comparison_to, rows
+from reports.summary import document
+from ringfence.errors import InputError
+
+_ROOT: Final = re.compile(
+    r"(?P<name>[^=/]+)=(?P<kind>x86|npt|ept):(?P<levels>[45]):(?P<address>0x[0-9a-fA-F]{1,16}|[1-9][0-9]{0,18}|0)"
+    r"(@(?P<inside>.+))?"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked: the photograph, a policy or None for the defaults, an earlier photograph, roots named by hand.
+
+    maxphyaddr: width of physical addresses, or None.
+    """
+
+    photograph: Path
+    policy: Path | None
+    against: Path | None
+    roots: tuple[str, ...]
+    maxphyaddr: int | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the outcome goes beside the terminal."""
+
+    json: bool
+    junit: Path | None
+    sarif: Path | None
+    html: Path | None
+
+
+def run(request: Request, outputs: Outputs) -> int:
+    """Audit, report, and return the exit code."""
+    for option, file in (("--junit", outputs.junit), ("--sarif", outputs.sarif), ("--html", outputs.html)):
+        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+            raise InputError(f"{option} {file}: a file in a folder that exists was expected.")
+    told = Told(request.policy, tuple(_root(text) for text in request.roots), request.maxphyaddr)
+    started = time.process_time()
+    with Console(stderr=True).status("opening") as status:
+        try:
+            decision = examine(_opened(request.photograph), told, status.update)
+            comparison = _compare(request, told, decision, status.update)
+        except BadInputError as error:
+            raise InputError(str(error).rstrip(".") + ".") from error
+        except OSError as error:
+            raise InputError(f"{request.photograph}: it cannot be read: {error.strerror or error}.") from error
+    found = rows(decision, request.photograph.name, time.process_time() - started)
+    return _report(request, outputs, decision, found, comparison)
+
+
+def _opened(file: Path) -> Photograph:
+    if not file.exists():
+        raise BadInputError(f"{file}: there is no such photograph.")
+    return open_photograph(file)
+
+
+def _compare(request: Request, told: Told, now: Decision, say: Say) -> Comparison | None:
+    if request.against is None:
+        return None
+    before = survey(_opened(request.against), told, now.policy.domains, say)
+    return compare(now.parties, before, request.against.name)
+
+
+def _root(text: str) -> Root:
+    """A root given as NAME=KIND:LEVELS:ADDRESS or NAME=KIND:LEVELS:ADDRESS@INSIDE."""
+    found = _ROOT.fullmatch(text)
+    address = int(found["address"], 0) if found else 1
+    if found is None or address % 4096 or address >> 52:
+        raise InputError(
+            f"--root {text}: NAME=KIND:LEVELS:ADDRESS[@INSIDE] was expected, such as vm0=npt:4:0x2ac3000, with a kind"
+            f" of {', '.join(Kind)}, 4 or 5 levels, and an address that is a multiple of 0x1000."
+        )
+    kind, inside = Kind(found["kind"]), found["inside"] or ""
+    guest = kind is not Kind.X86 or bool(inside)
+    return Root(found["name"], kind, int(found["levels"]), address >> 12, inside, "named by --root", guest)
+
+
+def _report(
+    request: Request, outputs: Outputs, decision: Decision, found: list[Result], comparison: Comparison | None
+) -> int:
+    code = exit_code(found)
+    name = request.photograph.name
+    if outputs.junit is not None:
+        _write("--junit", outputs.junit, lambda file: junit.write(found, file))
+    if outputs.sarif is not None:
+        _write("--sarif", outputs.sarif, lambda file: sarif.write(decision, name, file))
+    if outputs.html is not None:
+        _write("--html", outputs.html, lambda file: audit_map.write(decision, name, code, comparison, file))
+    if outputs.json:
+        print(json.dumps(_document(decision, found, comparison), ensure_ascii=False, indent=1))
+    else:
+        console = Console()
+        audit_text.show(decision, name, code, console if console.is_terminal else Console(width=100), comparison)
+    return int(code)
+
+
+def _write(option: str, file: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(file)
+    except OSError as error:
+        raise InputError(f"{option} {file} cannot be written: {error.strerror}.") from error
+
+
+def _document(decision: Decision, found: list[Result], comparison: Comparison | None) -> dict[str, Json]:
+    versions: dict[str, Json] = {name: metadata.version(name) for name in ("numpy",)}
+    tool: dict[str, Json] = {"name": "ringfence", "version": metadata.version("ringfence"), "versions": versions}
+    content = document(found, {**tool, "weakening": None})
+    content["notes"] = list(decision.notes)
+    if comparison is not None:
+        content["comparison"] = comparison_to(comparison)
+    return content

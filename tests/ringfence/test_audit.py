@@ -1,0 +1,221 @@
+"""The audit command, on photographs of real machines."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from reports.summary import FIELDS, SCHEMA
+from ringfence.cli import main
+from tests.ringfence.conftest import Said
+
+AUDIT = Path(__file__).parents[1] / "audit"
+PHOTOGRAPHS = AUDIT / "photographs"
+CLEAN, SHARED = PHOTOGRAPHS / "npt-4k", PHOTOGRAPHS / "npt-shared"
+
+
+@pytest.fixture
+def audit(capsys: pytest.CaptureFixture[str]):
+    def run(*words: object) -> Said:
+        code = main(["audit", *map(str, words)])
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return run
+
+
+def test_a_clean_photograph_is_exit_code_0_and_a_short_table(audit) -> None:
+    said = audit(CLEAN)
+    assert (said.code, said.err) == (0, "")
+    assert "Clean. Every demand holds on this photograph." in said.out
+    assert "at 0x" not in said.out
+
+
+def test_a_violation_is_exit_code_1_with_both_paths(audit) -> None:
+    said = audit(SHARED)
+    assert said.code == 1
+    for words in ("0x9fae000-0x9faefff (1 frame): vm0 RWX, vm1 RWX", "0000000009faee67", "P RW US A D sw9", "T1"):
+        assert words in said.out
+    assert max(map(len, said.out.splitlines())) <= 115
+
+
+def test_the_document_shows_what_is_printed(audit) -> None:
+    document = (AUDIT.parents[1] / "README.md").read_text("utf-8")
+    (block,) = [b for b in re.findall(r"```text\n(.*?)```", document, re.DOTALL) if "audit/disjoint" in b]
+    printed = {line.rstrip() for line in audit(SHARED).out.splitlines()}
+    assert {line for line in block.splitlines() if line != "..."} <= printed
+
+
+def test_json_has_the_shape_of_every_other_result(audit) -> None:
+    document = json.loads(audit(SHARED, "--json").out)
+    assert document["schema"] == SCHEMA
+    assert [list(row) for row in document["results"]] == [list(FIELDS)] * len(document["results"])
+    assert document["exit_code"] == 1
+    rows = {row["id"]: row for row in document["results"]}
+    assert {row["kind"] for row in rows.values()} == {"audit"}
+    row = rows["audit/disjoint/vm0/vm1"]
+    assert (row["verdict"], row["theorem"], row["values"]["frames"]) == ("REFUTED", "T1", 1)
+    (finding,) = row["values"]["findings"]
+    assert [side["domain"] for side in finding["sides"]] == ["vm0", "vm1"]
+    assert finding["sides"][0]["paths"][0]["steps"][-1]["bits"] == "P RW US A D sw9 sw10 sw11"
+    assert rows["audit/tables/vm0"]["verdict"] == "TESTED"
+
+
+def test_what_is_absent_is_exit_code_2(audit, tmp_path: Path) -> None:
+    photograph = without_a_table(CLEAN, tmp_path / "photograph", 0x2AC7)
+    said = audit(photograph, "--json")
+    rows = {row["id"]: row for row in said.document["results"]}
+    assert said.code == 2
+    assert rows["audit/absent/vm0"]["verdict"] == "UNKNOWN"
+    assert rows["audit/disjoint/vm0/vm1"]["verdict"] == "UNKNOWN"
+    assert rows["audit/tables/vm1"]["verdict"] == "TESTED"
+
+
+def without_a_table(photograph: Path, copy: Path, frame: int) -> Path:
+    """The same photograph, with one frame left out."""
+    index = json.loads((photograph / "frames.json").read_text("utf-8"))
+    content = lzma.decompress((photograph / "frames.bin.xz").read_bytes())
+    frames = [first + n for first, count in index["runs"] for n in range(count)]
+    place = frames.index(frame)
+    copy.mkdir()
+    (copy / "scenario.json").write_bytes((photograph / "scenario.json").read_bytes())
+    (copy / "frames.bin").write_bytes(content[: place << 12] + content[(place + 1) << 12 :])
+    left = [[n, 1] for n in frames if n != frame]
+    (copy / "frames.json").write_text(json.dumps({"page_size": 4096, "runs": left}), "utf-8")
+    return copy
+
+
+def test_junit_sarif_and_map_are_written(audit, tmp_path: Path) -> None:
+    junit, sarif, page = tmp_path / "a.xml", tmp_path / "a.sarif", tmp_path / "a.html"
+    audit(SHARED, "--junit", junit, "--sarif", sarif, "--html", page)
+    suites = ElementTree.parse(junit).getroot()
+    assert (suites.get("tests"), suites.get("failures")) == ("11", "1")
+    results = json.loads(sarif.read_text("utf-8"))["runs"][0]["results"]
+    assert [result["kind"] for result in results].count("fail") == 1
+    assert "npt-shared" in page.read_text("utf-8")
+
+
+def test_a_policy_decides_instead_of_the_defaults(audit) -> None:
+    said = audit(CLEAN, "--policy", AUDIT / "policies" / "executable-guests.toml")
+    assert said.code == 1
+    assert "358 frames" in said.out
+
+
+def test_a_root_can_be_named_by_hand(audit) -> None:
+    rows = audit(SHARED, "--root", "again=npt:4:0x2ac5000", "--json").document["results"]
+    assert "audit/absent/again" in {row["id"] for row in rows}
+
+
+def test_an_earlier_photograph_is_compared(audit) -> None:
+    said = audit(SHARED, "--against", CLEAN, "--json")
+    comparison = said.document["comparison"]
+    gained = {c["domain"] for c in comparison["changes"] if c["before"] == "-"}
+    assert (comparison["against"], comparison["appeared"]) == ("npt-4k", [])
+    assert {"vm0", "vm1"} <= gained
+    assert audit(SHARED, "--against", SHARED, "--json").document["comparison"]["changes"] == []
+
+
+def changed(photograph: Path, copy: Path, **changes: object) -> Path:
+    """The same frames with another scenario."""
+    copy.mkdir()
+    for name in ("frames.json", "frames.bin.xz"):
+        (copy / name).write_bytes((photograph / name).read_bytes())
+    scenario = json.loads((photograph / "scenario.json").read_text("utf-8"))
+    (copy / "scenario.json").write_text(json.dumps({**scenario, **changes}), "utf-8")
+    return copy
+
+
+def test_an_earlier_photograph_may_lack_a_machine_that_the_policy_names(audit, tmp_path: Path) -> None:
+    roots = json.loads((CLEAN / "scenario.json").read_text("utf-8"))["roots"]
+    earlier = changed(CLEAN, tmp_path / "earlier", roots=[root for root in roots if not root["name"].startswith("vm1")])
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[domain.a]\nroots = ["vm0"]\n[domain.b]\nroots = ["vm1"]\n[[disjoint]]\ndomains = ["a", "b"]')
+    comparison = audit(CLEAN, "--policy", policy, "--against", earlier, "--json").document["comparison"]
+    assert comparison["appeared"] == ["vm1"]
+    assert {change["domain"] for change in comparison["changes"] if change["after"] != "-"} == {"b"}
+
+
+def raw(photograph: Path, image: Path) -> Path:
+    """The same frames as a raw image, in which what the photograph lacks is zero."""
+    index = json.loads((photograph / "frames.json").read_text("utf-8"))
+    content = lzma.decompress((photograph / "frames.bin.xz").read_bytes())
+    at = 0
+    with image.open("wb") as file:
+        for first, count in index["runs"]:
+            file.seek(first << 12)
+            file.write(content[at << 12 : (at + count) << 12])
+            at += count
+        file.truncate(160 << 20)
+    return image
+
+
+def test_marks_of_a_hypervisor_are_not_taken_for_sharing(audit, tmp_path: Path) -> None:
+    clean, shared = raw(CLEAN, tmp_path / "clean.raw"), raw(SHARED, tmp_path / "shared.raw")
+    said = audit(clean)
+    assert said.code == 2
+    assert "may be marks of a hypervisor" in said.out
+    assert audit(clean, "--maxphyaddr", "40").code == 0
+    for options in ((), ("--maxphyaddr", "40")):
+        rows = audit(shared, *options, "--json").document["results"]
+        assert [row["values"]["frames"] for row in rows if row["verdict"] == "REFUTED"] == [1]
+
+
+def test_an_unknown_width_of_addresses_is_said(audit, tmp_path: Path) -> None:
+    photograph = changed(CLEAN, tmp_path / "photograph", maxphyaddr=None)
+    assert "MAXPHYADDR is not known" in audit(photograph).out
+    said = audit(photograph, "--maxphyaddr", "40")
+    assert "MAXPHYADDR is not known" not in said.out
+    assert said.code == 0
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a/b"])
+def test_a_root_with_a_hostile_name_is_bad_input(audit, tmp_path: Path, name: str) -> None:
+    root = {"name": name, "kind": "npt", "levels": 4, "root": "0x2ac5000"}
+    said = audit(changed(CLEAN, tmp_path / "photograph", roots=[root]))
+    assert said.code == 3
+    assert "printable characters" in said.err
+    assert "\x1b" not in said.err
+
+
+def test_more_domains_than_can_be_paired_are_bad_input(audit, tmp_path: Path) -> None:
+    roots = [{"name": f"r{n}", "kind": "npt", "levels": 4, "root": hex(n << 13)} for n in range(300)]
+    said = audit(changed(CLEAN, tmp_path / "photograph", roots=roots))
+    assert said.code == 3
+    assert "300 domains" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("/nowhere/at-all",), "there is no such photograph"),
+        ((CLEAN, "--policy", "/nowhere/p.toml"), "the policy cannot be read"),
+        ((CLEAN, "--policy", CLEAN / "scenario.json"), "is not TOML"),
+        ((CLEAN, "--root", "x=npt:3:0x1000"), "NAME=KIND:LEVELS:ADDRESS[@INSIDE] was expected"),
+        ((CLEAN, "--root", "x=npt:4:0x1001"), "a multiple of 0x1000"),
+        ((CLEAN, "--root", "x=npt:4:0xfffffffffff000"), "a multiple of 0x1000"),
+        ((CLEAN, "--root", "x=npt:4:0xffffff0000000"), "lies beyond the last frame of the photograph"),
+        ((CLEAN, "--root", "vm0=npt:4:0x1000"), "two roots are called 'vm0'"),
+        ((CLEAN, "--root", "x=x86:4:0x1000@vm7"), "lies inside 'vm7', which is not a root"),
+        ((CLEAN, "--html", "/nowhere/at-all/a.html"), "a file in a folder that exists was expected"),
+        ((CLEAN, "--against", "/nowhere/at-all"), "there is no such photograph"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_3(audit, words, sentence: str) -> None:
+    said = audit(*words)
+    assert (said.code, said.out) == (3, "")
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+
+
+def test_a_photograph_without_tables_is_bad_input(audit, tmp_path: Path) -> None:
+    image = tmp_path / "zeros.raw"
+    image.write_bytes(bytes(16 * 4096))
+    said = audit(image)
+    assert said.code == 3
+    assert "no page table was found" in said.err
