@@ -110,15 +110,15 @@ def nested_memories(draw: st.DrawFn) -> dict[int, list[int]]:
 
 
 @often
-@given(nested_memories(), st.sampled_from([Kind.NPT, Kind.EPT]), PROCESSORS)
-def test_guests_are_walked_through_hostile_nested_tables(memory, kind, processor):
+@given(nested_memories(), st.sampled_from([Kind.NPT, Kind.EPT]), st.sampled_from([4, 4, 5]), PROCESSORS)
+def test_guests_are_walked_through_hostile_nested_tables(memory, kind, levels, processor):
     nested_walker = Walker(memory, kind.value, 4, 30, processor)
-    guest_walker = Walker(memory, "x86", 4, 16, processor, nested_walker)
+    guest_walker = Walker(memory, "x86", levels, 16, processor, nested_walker)
     guest_leaves = guest_walker.leaves()
     nested_leaves = nested_walker.leaves()
     photograph = MemoryPhotograph(memory)
     nested = reach(photograph, Root("n", kind, 4, 30), options(processor))
-    result = reach(photograph, Root("g", Kind.X86, 4, 16, inside="n"), options(processor), nested)
+    result = reach(photograph, Root("g", Kind.X86, levels, 16, inside="n"), options(processor), nested)
     assert of_spans(result) == by_rights(through(guest_leaves, nested_leaves))
     assert set(result.tables.tolist()) == guest_walker.tables
     assert found_mishaps(result) == expected_mishaps(guest_walker)

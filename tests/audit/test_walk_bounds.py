@@ -127,3 +127,32 @@ def test_a_guest_table_that_is_not_mapped_is_untranslated_and_one_whose_nested_t
     guest = reach(photograph, Root("g", Kind.X86, 4, 20, inside="n"), Options(), nested)
     found = {(one.trouble, one.table, one.index, one.level) for one in guest.mishaps}
     assert found == {(Trouble.UNTRANSLATED, 21, 0, 3), (Trouble.ABSENT, 21, 1, 3)}
+
+
+def test_a_guests_page_below_an_absent_nested_table_is_a_trouble_of_the_nested_table():
+    memory = chain(4, [0] * 512)
+    memory[4][20:24] = [frame << 12 | 7 for frame in range(20, 24)]
+    memory[3][1] = 99 << 12 | 7
+    memory |= {frame: [(frame + 1) << 12 | 7] + [0] * 511 for frame in (20, 21, 22)}
+    memory[23] = [(512 + 5) << 12 | 7, 20 << 12 | 7] + [0] * 510
+    photograph = MemoryPhotograph(memory)
+    nested = reach(photograph, Root("n", Kind.NPT, 4, 1), Options())
+    guest = reach(photograph, Root("g", Kind.X86, 4, 20, inside="n"), Options(), nested)
+    found = {(one.trouble, one.table, one.index, one.level, one.nested) for one in guest.mishaps}
+    assert found == {(Trouble.ABSENT, 3, 1, 2, True)}
+    assert guest.unmapped == 1
+    assert list(guest.spans.exactly(ALL)) == [(20, 21)]
+
+
+def test_five_levels_of_nested_tables_translate_five_levels_of_a_guest():
+    memory = chain(5, [0] * 512)
+    memory[5][20:25] = [frame << 12 | 7 for frame in range(20, 25)]
+    memory |= {frame: [(frame + 1) << 12 | 7] + [0] * 511 for frame in (20, 21, 22, 23)}
+    memory[24] = [0] * 511 + [22 << 12 | 5]
+    photograph = MemoryPhotograph(memory)
+    nested = reach(photograph, Root("n", Kind.EPT, 5, 1), Options())
+    guest = reach(photograph, Root("g", Kind.X86, 5, 20, inside="n"), Options(), nested)
+    assert list(guest.spans.exactly(RWX & ~Rights.WRITE | Rights.USER)) == [(22, 23)]
+    (way,) = guest.ways(22, 1, Rights.READ)
+    assert way.address == 511 << 12
+    assert [step.level for step in way.steps] == [5, 4, 3, 2, 1, 5, 4, 3, 2, 1]

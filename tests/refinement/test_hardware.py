@@ -57,6 +57,12 @@ def next_frame(machine: Machine, root: int, guest_frame: int) -> Walk:
     return ORIGINAL_NESTED(machine, root, guest_frame ^ 1)
 
 
+def mistaken(machine: Machine, root: int, guest_frame: int) -> Walk:
+    """A nested walk that blames the guest's tables."""
+    result = ORIGINAL_NESTED(machine, root, guest_frame)
+    return replace(result, kind=Kind.GUEST_FAULT) if result.kind is Kind.NESTED_FAULT else result
+
+
 def generous(machine: Machine, device_frame: int) -> Walk:
     """A DMA walk that grants everything where it grants something."""
     result = ORIGINAL_IO(machine, device_frame)
@@ -78,6 +84,11 @@ def remembering(machine: Machine, cpu: int, page: int) -> Walk:
 
 def test_a_walk_to_another_frame_is_seen() -> None:
     with substituted({mmu.nested_walk: next_frame}):
+        assert refuted(walks.walk_claims("nested_walk", NestedFormat.EPT), "LEAF")
+
+
+def test_a_walk_that_reports_the_wrong_fault_is_seen() -> None:
+    with substituted({mmu.nested_walk: mistaken}):
         assert refuted(walks.walk_claims("nested_walk", NestedFormat.EPT), "LEAF")
 
 
