@@ -191,10 +191,17 @@ def test_more_program_headers_than_their_field_can_count(tmp_path):
 
 def test_segments_that_share_bytes_are_one_frame_wherever_they_are_mapped(tmp_path):
     segments = [
-        Segment(0x1000, b"\1" * 8192, vaddr=0xFFFF888000001000),
+        Segment(0x1000, b"\1" * 12288, vaddr=0xFFFF888000001000),
         Segment(0x2000, b"\1" * 4096, vaddr=0xFFFFFFFF81000000),  # a copy at another place of the file
-        Segment(0x1000, b"\1" * 4096, vaddr=0x400000, again=0),
+        Segment(0x1000, b"\1" * 12288, vaddr=0x400000, again=0),
     ]
+    photograph = open_photograph(write_core(tmp_path / "core", segments))
+    assert list(photograph.runs()) == [(1, 3)]
+    assert photograph.read(np.array([3], np.uint64))[1].all()
+
+
+def test_frames_side_by_side_are_one_run_wherever_they_lie_in_the_file(tmp_path):
+    segments = [Segment(0x2000, b"\2" * 4096), Segment(0x1000, b"\1" * 4096)]
     assert list(open_photograph(write_core(tmp_path / "core", segments)).runs()) == [(1, 2)]
 
 

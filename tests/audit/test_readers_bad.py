@@ -186,6 +186,15 @@ def test_a_page_of_a_kdump_dump_expands_to_one_page_at_most(tmp_path):
         open_photograph(path).read(np.array([1], np.uint64))
 
 
+@pytest.mark.parametrize(("offset", "form"), [(40, "Q"), (58, "H")], ids=["no section headers", "of no size"])
+def test_many_program_headers_need_a_section_header_that_counts_them(tmp_path, offset, form):
+    path = memory().write_core(tmp_path / "core", extended=True)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{form}", content, offset, 0)
+    path.write_bytes(content)
+    refused(path, "expected a section header of 64 bytes, because e_phnum is PN_XNUM")
+
+
 def test_a_core_that_ends_before_its_segments(tmp_path):
     (tmp_path / "core").write_bytes((PHOTOGRAPH / "core.elf.head").read_bytes())
     refused(tmp_path / "core", "program header 1", "within the 2808 bytes")
