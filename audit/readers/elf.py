@@ -58,7 +58,7 @@ def read_core(store: Store, machine: Machine | None = None) -> Image:
         BadInputError: not a 64-bit little-endian x86-64 core, truncated, or it contradicts itself.
     """
     segments = _segments(store)
-    loads = segments[(segments["type"] == _LOAD) & (segments["filesz"] > 0)]
+    loads = segments[segments["type"] == _LOAD]
     extents = list[Extent]()
     for run in _runs(store, loads):
         first, end = -(-run.start // FRAME), run.end // FRAME

@@ -91,7 +91,7 @@ class Image:
                     if first < end:
                         yield first, end - first
                     first = start
-                end = max(end, stop)
+                end = stop
         if first < end:
             yield first, end - first
 

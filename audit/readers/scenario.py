@@ -39,7 +39,7 @@ class Reader:
         """A number, or a string such as "0x1000"."""
         value = self._members.get(key)
         try:
-            number = int(value, 0) if isinstance(value, str) and len(value) < 40 else value
+            number = int(value, 0) if isinstance(value, str) else value
         except ValueError:
             number = None
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:

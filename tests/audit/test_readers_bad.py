@@ -186,6 +186,15 @@ def test_a_page_of_a_kdump_dump_expands_to_one_page_at_most(tmp_path):
         open_photograph(path).read(np.array([1], np.uint64))
 
 
+@pytest.mark.parametrize(("offset", "form"), [(40, "Q"), (58, "H")], ids=["no section headers", "of no size"])
+def test_many_program_headers_need_a_section_header_that_counts_them(tmp_path, offset, form):
+    path = memory().write_core(tmp_path / "core", extended=True)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{form}", content, offset, 0)
+    path.write_bytes(content)
+    refused(path, "expected a section header of 64 bytes, because e_phnum is PN_XNUM")
+
+
 def test_a_core_that_ends_before_its_segments(tmp_path):
     (tmp_path / "core").write_bytes((PHOTOGRAPH / "core.elf.head").read_bytes())
     refused(tmp_path / "core", "program header 1", "within the 2808 bytes")
@@ -217,6 +226,8 @@ def test_a_core_without_a_whole_frame(tmp_path):
         (qemu_note(0, 0, 0, version=2), "expected QEMU's CPU state, version 1"),
         (qemu_note(0, 0, 0, size=432)[:-8] + bytes(8), None),
         (qemu_note(0, 0, 0, size=300), "found version 1, 300 bytes"),
+        (note(b"QEMU", struct.pack("<II", 1, 440) + bytes(424)), "found version 1, 440 bytes"),
+        (note(b"VMCOREINFO", b"SYMBOL(swapper_pg_dir)=ffffffff80001008\nNUMBER(phys_base)=0\n"), "at a frame"),
         (note(b"QEMU", b"1"), "found version 0, 0 bytes"),
         (note(b"VMCOREINFO", b"SYMBOL(swapper_pg_dir)=here\nNUMBER(phys_base)=0\n"), "expected a number"),
         (note(b"VMCOREINFO", b"SYMBOL(swapper_pg_dir)=1000\nNUMBER(phys_base)=0\n"), "expected swapper_pg_dir"),
@@ -242,7 +253,9 @@ def test_notes_that_are_not_what_they_should_be(tmp_path, given_note, words):
         ("frames.json", {"runs": [[1, 2], [5]]}, "runs[1]: expected [first, count]"),
         ("frames.json", {"runs": [[1, 2], [5, 0]]}, "count at least 1"),
         ("frames.json", {"runs": [[1, 2], [1 << 40, 1]]}, "below 2^40"),
-        ("frames.json", {"runs": [[1.0, 2], [5, True]]}, "runs[0]"),
+        ("frames.json", {"runs": [[1.0, 2], [5, 1]]}, "runs[0]: expected [first, count]"),
+        ("frames.json", {"runs": [[True, 2], [5, 1]]}, "runs[0]: expected [first, count]"),
+        ("frames.json", {"runs": [[1, 2], [5, True]]}, "runs[1]: expected [first, count]"),
         ("frames.json", {"runs": {}}, "runs: expected a list"),
         ("frames.json", {"n_frames": 4}, "n_frames: expected 3"),
         ("frames.json", {"sha256": "00"}, "SHA-256"),
@@ -278,6 +291,7 @@ def test_a_folder_with_one_wrong_member(tmp_path, name, change, words):
         ({"name": "b"}, "roots[1].name: expected a name of its own"),
         ({"cr3": "0x2001"}, "roots[0].cr3: expected the frame of `root`"),
         ({"cr4": "0x1020"}, "roots[0].cr4: expected LA57"),
+        ({"cr0": True}, "roots[0].cr0: expected an integer"),
         ({"cr0": "?"}, "roots[0].cr0: expected an integer"),
         ({"kind": "x86-in-npt", "inside": "c"}, "root 'a': expected the name of a nested root, not 'c'"),
         ({"kind": "x86-in-npt", "inside": "a"}, "root 'a': expected the name of a nested root, not 'a'"),
