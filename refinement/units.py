@@ -23,6 +23,11 @@ SCOPE: Final[dict[str, Json]] = {
     "cpus": "any number up to 512",
     "words": "64 bits",
 }
+ASSUMPTIONS: Final = {
+    "T9": ("ideal-hash", "counting", "sigstruct-signature", "machine-primitives", "atomic-calls", "solver"),
+    "T9h": ("hardware", "machine-primitives", "solver"),
+}
+"""What the obligations of a theorem rest on; axioms of other assumptions are proved of the interpretation."""
 FORMS: Final = tuple(NestedFormat)
 
 
@@ -46,25 +51,30 @@ def hardware_names() -> list[str]:
     """Walks, and what hardware does with them."""
     from refinement.simulation.hardware import OPERATIONS
 
-    return [*WALKS, *(operation.name for operation in OPERATIONS)]
+    return [*WALKS, NORMAL_WALK, *(operation.name for operation in OPERATIONS)]
 
 
 def hardware(name: str, form: str) -> Iterator[Obligation]:
     """The obligations of one walk, or of one operation of hardware."""
     from refinement.simulation import hardware as operations
-    from refinement.simulation import walks
+    from refinement.simulation import normal_walk, walks
 
     nested = NestedFormat[form]
     words = "hardware does over real bits what the model's step says"
-    if name == "guest_walk":
-        yield from _obligations(walks.guest_claims(name, nested), name, nested, words)
+    if name == NORMAL_WALK:
+        words = "a walk for the normal VM ends in a leaf of its nested table, whatever its own tables say"
+        claims = normal_walk.claims(nested)
+    elif name == "guest_walk":
+        claims = walks.guest_claims(name, nested)
     elif name in WALKS:
-        yield from _obligations(walks.walk_claims(name, nested), name, nested, words)
+        claims = walks.walk_claims(name, nested)
     else:
-        yield from _obligations(operations.claims(name, nested), name, nested, words)
+        claims = operations.claims(name, nested)
+    yield from obligations(claims, nested, words, action_of(name))
 
 
 WALKS: Final = ("nested_walk", "io_walk", "guest_walk")
+NORMAL_WALK: Final = "normal_walk"
 
 
 def _entry(name: str, form: NestedFormat) -> Unit:
@@ -97,6 +107,7 @@ def action_of(name: str) -> str:
         "enclave_fetch": "enclave_step",
         "enclave_store": "enclave_step",
         "normal_fetch": "normal_load",
+        "normal_walk": "normal_fill",
         "dma_load": "device_read",
         "dma_store": "device_write",
         "remove_page": "remove_page_at_destroy",
@@ -116,8 +127,9 @@ def entry(name: str, form: str) -> Iterator[Obligation]:
     setting = setting_of(chosen, nested)
     paths = paths_of(chosen, setting)
     words = f"on this path the monitor's {name} does what the model says"
-    yield from _obligations(preservation(chosen, setting, paths), name, nested, "this clause of the invariant is kept")
-    yield from _obligations(claims(chosen, setting, paths), name, nested, words)
+    kept = "this clause of the invariant is kept"
+    yield from obligations(preservation(chosen, setting, paths), nested, kept, action_of(name))
+    yield from obligations(claims(chosen, setting, paths), nested, words, action_of(name))
 
 
 def contract_names() -> list[str]:
@@ -137,40 +149,42 @@ def contract(name: str) -> Iterator[Obligation]:
     nested = NestedFormat.EPT
     words = "the real code does what its callers are told"
     if name == "unmap_range":
-        yield from _obligations(proofs.unmap_range_claims(Setting(nested, True, LOOPS)), name, nested, words)
+        yield from obligations(proofs.unmap_range_claims(Setting(nested, True, LOOPS)), nested, words)
         return
     (lemma,) = (x for x in proofs.LEMMAS if x.name == name)
     for form in FORMS if name in FORM_DEPENDENT else (nested,):
         setting = Setting(form, False, LOOPS)
-        yield from _obligations(proofs.lemma_claims(lemma, setting), name, form, words)
-        yield from _obligations(table_proofs.lemma_claims(lemma, setting), name, form, words)
+        yield from obligations(proofs.lemma_claims(lemma, setting), form, words)
+        yield from obligations(table_proofs.lemma_claims(lemma, setting), form, words)
 
 
 FORM_DEPENDENT: Final = ("map_own_table", "map_guest")
 """Contracts whose code writes nested leaves of its own."""
 
 
-def _obligations(claims: Iterable[object], name: str, form: NestedFormat, words: str) -> Iterator[Obligation]:
+def obligations(claims: Iterable[object], form: NestedFormat, words: str, action: str = "") -> Iterator[Obligation]:
+    """Claims, named like ``T9/<entry>/<what>``, as obligations."""
     from refinement.engine.obligations import Claim
 
     seen: set[str] = set()
     for claim in claims:
         if not isinstance(claim, Claim):
             raise TypeError(f"{claim!r} is no claim")
-        head, what = f"{'/'.join(claim.name.split('/')[:2])}", claim.name.split("/", 2)[2]
-        identifier = f"{head}{suffix(form)}/{what}"
+        theorem, name, what = claim.name.split("/", 2)
+        identifier = f"{theorem}/{name}{suffix(form)}/{what}"
         if identifier in seen:
             raise ValueError(f"{identifier} is made twice")
         seen.add(identifier)
         yield Obligation(
             id=identifier,
             kind=OBLIGATION,
-            theorem=claim.name.split("/")[0],
-            action=action_of(name),
+            theorem=theorem,
+            action=action,
             observer="",
             words=f"{words}: {what}",
             text=claim.text.removesuffix("(check-sat)\n"),
             scope=SCOPE | {"nested tables": form.name},
+            assumptions=ASSUMPTIONS[theorem],
             rlimit=RLIMIT,
             explain=Call("refinement.counterexample:explain"),
         )

@@ -44,7 +44,6 @@ WORKBENCH: Final = Wiring(
     prove=("ringfence.units.theorems:units", "ringfence.units.battery:units"),
     refine=(
         "refinement.units:units",
-        "refinement.hardware.units:units",
         "refinement.boot.units:units",
         "refinement.paths.units:units",
     ),

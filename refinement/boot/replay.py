@@ -23,7 +23,7 @@ from refinement.opaque import Range as Addresses
 
 IDENTIFIER: Final = "replay/boot"
 SEED: Final = 1
-DRAWN: Final = 10
+DRAWN: Final = 4
 MOST_FRAMES: Final = 1100
 WORDS: Final = (
     "Booted from a valid layout, the machine satisfies the representation invariant, and the state that it stands for "

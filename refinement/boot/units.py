@@ -6,22 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from proofs.obligation import OBLIGATION, Call, Finding, Json, Obligation, Unit
+from proofs.obligation import Call, Finding, Obligation, Unit
 from refinement.bits import NestedFormat
-from refinement.units import suffix
+from refinement.units import obligations, suffix
 
-RLIMIT: Final = 60_000_000
 WALKS: Final = ("translate", "translate_normal", "fetch_words", "locate", "locate-write")
 TARGET: Final = "refinement.boot.units"
-SCOPE: Final[dict[str, Json]] = {
-    "frames": "any number up to 2**36",
-    "layout": "any valid layout",
-    "cpus": "any number up to 512",
-    "words": "64 bits",
-}
 
 
 def units() -> list[Unit]:
@@ -53,7 +46,7 @@ def proved(form: str) -> Iterator[Obligation]:
 
     nested = NestedFormat[form]
     words = "boot in any valid layout establishes the invariant and an initial state"
-    yield from _obligations(claims(nested), "T9/boot", words, suffix(nested))
+    yield from obligations(claims(nested), nested, words)
 
 
 def walks() -> Iterator[Obligation]:
@@ -62,31 +55,11 @@ def walks() -> Iterator[Obligation]:
 
     words = "the real walk of untrusted tables does what its callers are told"
     for access in ACCESSES:
-        yield from _obligations(access_claims(access), "T9/contract", words)
+        yield from obligations(access_claims(access), NestedFormat.EPT, words)
 
 
 def axioms() -> Iterator[Obligation]:
     """The obligations of the axioms about open functions."""
     from refinement.boot.axioms import axiom_claims
 
-    yield from _obligations(axiom_claims(), "T9/interpretation", "the interpretation satisfies the axiom")
-
-
-def _obligations(claims: Iterable[object], head: str, words: str, form: str = "") -> Iterator[Obligation]:
-    from refinement.engine.obligations import Claim
-
-    for claim in claims:
-        if not isinstance(claim, Claim):
-            raise TypeError(f"{claim!r} is no claim")
-        what = claim.name.removeprefix(f"{head}/")
-        yield Obligation(
-            id=f"{head}{form}/{what}",
-            kind=OBLIGATION,
-            theorem="T9",
-            action="",
-            observer="",
-            words=f"{words}: {what}",
-            text=claim.text.removesuffix("(check-sat)\n"),
-            scope=SCOPE,
-            rlimit=RLIMIT,
-        )
+    yield from obligations(axiom_claims(), NestedFormat.EPT, "the interpretation satisfies the axiom")

@@ -13,17 +13,15 @@ from impl.monitor.dispatch import CALLS
 from impl.monitor.handlers import asynchronous_exit, shared_fill, shared_memory_add, shared_memory_remove
 from impl.monitor.monitor import Monitor
 from model.language.logic import And, Or
-from refinement.bits import NestedFormat
 from refinement.contracts import guest_memory as guest_memory_contracts
 from refinement.contracts import loops
 from refinement.contracts import tables as table_contracts
 from refinement.contracts.setting import Setting
-from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import Path
 from refinement.engine.machine import Loop, SymbolicMachine
 from refinement.engine.merging import merged
 from refinement.engine.obligations import Claim, path_claims, split
-from refinement.engine.values import Number, condition, unknown
+from refinement.engine.values import Number
 from refinement.invariants.rules import goal
 
 CONTRACTS: Final = {
@@ -138,23 +136,6 @@ ENTRIES: Final = (
     Entry("fault_store", _mode(ENCLAVE), _fault(2)),
     Entry("fault_fetch", _mode(ENCLAVE), _fault(4)),
 )
-
-
-def paths_of(entry: Entry, setting: Setting) -> list[Path]:
-    """Every path of one entry, from any state that satisfies the invariant."""
-
-    def code(machine: SymbolicMachine) -> object:
-        cpu = setting.cpu
-        machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")
-        return entry.call(Monitor(machine), cpu, unknown)  # type: ignore[arg-type]  # symbolic machine
-
-    with substituted(CONTRACTS):
-        return setting.explore(code, ())
-
-
-def setting_of(entry: Entry, form: NestedFormat) -> Setting:
-    """The setting of one entry: its steps on a single page are about the faulting page, or the page of the goal."""
-    return Setting(form, True, entry.loops, entry.focus)
 
 
 def preservation(entry: Entry, setting: Setting, paths: list[Path]) -> Iterator[Claim]:

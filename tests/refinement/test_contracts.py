@@ -9,11 +9,12 @@ import pytest
 from impl.machine.primitives import Machine
 from impl.monitor import epcm, tables, threads
 from refinement.bits import NestedFormat
-from refinement.contracts.handlers import ENTRIES, paths_of, preservation, setting_of
+from refinement.contracts.handlers import ENTRIES, preservation
 from refinement.contracts.proofs import LEMMAS, lemma_claims, unmap_range_claims
 from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.obligations import Claim
+from refinement.simulation.prove import paths_of, setting_of
 from tests.refinement.solving import unproved
 
 

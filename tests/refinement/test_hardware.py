@@ -12,12 +12,11 @@ from impl.machine import iommu, mmu
 from impl.machine.mmu import Kind, Walk
 from impl.machine.primitives import Machine
 from proofs.solver import Z3Solver
+from refinement import units
 from refinement.bits import NestedFormat
 from refinement.contracts.substitution import substituted
 from refinement.engine.obligations import Claim
-from refinement.hardware import normal_walk
-from refinement.hardware import units as hardware_units
-from refinement.simulation import hardware, walks
+from refinement.simulation import hardware, normal_walk, walks
 from tests.refinement.solving import failing
 
 
@@ -29,7 +28,7 @@ def refuted(claims: Iterable[Claim], what: str) -> bool:
 @pytest.mark.parametrize("form", list(NestedFormat))
 def test_the_normal_vms_walk_is_proved(form: NestedFormat) -> None:
     solver, seen = Z3Solver(), set[str]()
-    for obligation in hardware_units.normal_walk(form.name):
+    for obligation in units.hardware(units.NORMAL_WALK, form.name):
         assert obligation.id not in seen
         seen.add(obligation.id)
         assert solver.solve(obligation.text, obligation.rlimit).status == obligation.expect, obligation.id

@@ -1,1 +1,0 @@
-"""T9h, what the walks of `refinement.simulation.walks` leave open: the normal VM's walk through volatile tables."""
