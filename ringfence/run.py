@@ -20,7 +20,7 @@ from proofs.codec import (
 )
 from proofs.ledger import Ledger, LedgerDamagedError
 from proofs.messages import Failed, Job, Outcome, Reply
-from proofs.obligation import Answer, Explanation, Finding, Header, Json, Unit
+from proofs.obligation import OBLIGATION, Answer, Explanation, Finding, Header, Json, Unit
 from proofs.results import Result, Verdict, of_answer, of_finding
 from proofs.scheduler import Pool, QuestionError
 from ringfence.errors import InputError, InternalError, unknown
@@ -178,6 +178,8 @@ class Run:
         owner, _ = self.items.setdefault(item.id, (unit, item))
         if owner.id != unit.id:
             raise InternalError(f"Two units, {owner.id} and {unit.id}, make something called {item.id}.")
+        if item.kind == OBLIGATION and item.theorem not in unit.theorems:
+            raise InternalError(f"Unit {unit.id} makes {item.id} of {item.theorem}, which it does not announce.")
         if not unit.may_make(item.id):
             raise InternalError(f"Unit {unit.id} makes {item.id}, which it does not announce.")
 

@@ -70,6 +70,11 @@ class Entry:
     rounds: int = 1
     loops: Mapping[str, Loop] = field(default_factory=lambda: loops.LOOPS)
 
+    @property
+    def is_call(self) -> bool:
+        """Software enters here by VMCALL or VMMCALL."""
+        return self.call is _dispatch
+
 
 def _calls(number: int) -> Callable[[SymbolicMachine, Number], object]:
     return lambda machine, cpu: And(

@@ -91,7 +91,8 @@ def _path(number: int, ending: Ending, result: object, run: Run, previous: Path 
     shared = 0
     if previous is not None:
         for old, new in zip(previous.entries, run.entries, strict=False):
-            if old.term is not new.term or old.kind is not new.kind:
+            # Of the two sides of a split, which have one term, the reason tells which it is.
+            if old.term is not new.term or old.kind is not new.kind or old.reason != new.reason:
                 break
             shared += 1
     return Path(

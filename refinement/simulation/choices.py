@@ -1,17 +1,19 @@
 """What the monitor decides is a function of public state: codes, ENOMEM and choices of frames carry no secrets.
 
-Replace every word of every REG page of an enclave, and (outside that enclave's own calls) the registers of every CPU
-that runs one, by arbitrary other values: the same path is taken.  Which pool frame is taken depends on `pool_owner`
-alone, by the contract of `pool_take`, and no secret is in there.  The one primitive that answers a question about
-memory, `memory_is_zero`, demands a staging frame.  When the monitor answers ENOMEM is a claim of its own (``choice``).
+Replace every word of every REG page of an enclave, and the registers of every CPU that runs one, by arbitrary other
+values: the same path is taken.  Where the acting CPU's enclave itself makes a call, those of its registers stay by
+which it says what it does; which operation it chooses is for the flow policy to release.  Which pool frame is taken
+depends on `pool_owner` alone, by the contract of `pool_take`, and no secret is in there.  The one primitive that
+answers a question about memory, `memory_is_zero`, demands a staging frame.  When the monitor answers ENOMEM is a claim
+of its own (``choice``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from model.language.logic import And
+from model.language.logic import And, Not, Or
 from model.language.terms import Function, Term, t_and, t_ite
 from model.language.traversal import rebuild, subterms
 from refinement import bits
@@ -26,10 +28,10 @@ OTHER: Final = "other."
 DECISIONS: Final = (Kind.DECISION, Kind.FORCED)
 
 
-def same_path(path: Path, setting: Setting, own_registers: bool) -> Term:
+def same_path(path: Path, setting: Setting, operands: Collection[int] = ()) -> Term:
     """The decisions of the path, with secrets replaced by other values.
 
-    own_registers: the step is an enclave's own act, which its registers decide by the releases of the flow policy.
+    operands: registers of the acting CPU that are no secret here, because they name what its enclave does.
     """
     decisions = t_and(entry.term for entry in path.entries if entry.kind in DECISIONS)
     s = setting.state(setting.before)
@@ -41,8 +43,10 @@ def same_path(path: Path, setting: Setting, own_registers: bool) -> Term:
             word = s.epcm[f, 0]
             regular = And(bits.is_valid(word), bits.page_type(word) == bits.REG)
             return condition(And(is_epc(setting.layout, f), regular))
-        if field in ("register", "xstate") and not own_registers:
-            return condition(s.cpu_mode[number_of(arguments[0])] == INSIDE)
+        if field in ("register", "xstate"):
+            cpu, index = (number_of(argument) for argument in arguments)
+            known = field == "register" and Or(*(index == operand for operand in operands))
+            return condition(And(s.cpu_mode[cpu] == INSIDE, Not(And(cpu == setting.cpu, known))))
         return None
 
     def replaced(node: Term) -> Term | None:

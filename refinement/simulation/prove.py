@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Final
 
+from impl.machine.registers import CPL, RAX, RBX
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Code
 from model.language.logic import Not
@@ -33,6 +35,8 @@ from refinement.simulation.step import Step
 from refinement.simulation.tables import REPLACEMENTS, TableSetting
 
 Named = tuple[str, Term]
+NAME_A_CALL: Final = (RAX, CPL)
+"""Registers by which an enclave says which call it makes; RBX beside them is where EEXIT leads, if anywhere."""
 
 
 def setting_of(entry: Entry, form: NestedFormat) -> TableSetting:
@@ -175,7 +179,8 @@ def claims(entry: Entry, setting: TableSetting, paths: list[Path] | None = None)
 def _choices(entry: Entry, path: Path, setting: TableSetting) -> Iterator[Claim]:
     """The path is the same whatever enclaves keep secret."""
     with ghost():
-        own = in_enclave(Reading(path, setting))
-        goal = same_path(path, setting, own or entry.name.startswith("fault_"))
+        calls = entry.is_call and in_enclave(Reading(path, setting))
+        operands = (*NAME_A_CALL, RBX) if entry.name == "exit" else NAME_A_CALL
+        goal = same_path(path, setting, operands if calls else ())
     premises = (*setting.facts, *((f"{e.kind.value}: {e.reason}", e.term) for e in path.entries))
     yield Claim(f"T9/{entry.name}/path-{path.number}/choices are public", premises, goal, (*setting.rules, *path.rules))

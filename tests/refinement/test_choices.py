@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from impl.machine.registers import CPL, RAX, RBX
 from model.language.terms import Term, t_and
 from proofs.solver import Z3Solver
 from refinement.bits import NestedFormat
@@ -39,7 +40,7 @@ def _status(name: str, premises: list[Term], goal: Term) -> str:
 
 def _public(path: Path) -> str:
     with ghost():
-        goal = same_path(path, SETTING, own_registers=False)
+        goal = same_path(path, SETTING)
     return _status("choices are public", [t_and(e.term for e in path.entries)], goal)
 
 
@@ -48,12 +49,24 @@ def _public(path: Path) -> str:
     [
         (lambda m: m.storage.memory[FRAME, 0] == 1, "sat"),
         (lambda m: m.storage.xstate[SETTING.cpu, 0] == 1, "sat"),
+        (lambda m: m.storage.register[SETTING.cpu, RBX] == 1, "sat"),
+        (lambda m: m.storage.register[0, RAX] == 1, "sat"),
         (lambda m: m.storage.pool_free[()] < 3, "unsat"),
         (lambda m: m.storage.epcm[FRAME, 0] == 0, "unsat"),
     ],
 )
 def test_a_branch_on_a_secret_is_a_choice_that_is_not_public(ask: Callable[[Any], object], status: str) -> None:
     assert {_public(path) for path in _explored(ask)} == {status}
+
+
+def test_by_what_an_enclave_says_which_call_it_makes_the_path_may_differ() -> None:
+    paths = _explored(lambda machine: machine.storage.register[SETTING.cpu, RAX] == 1)
+    with ghost():
+        goals = [same_path(path, SETTING, (RAX, CPL)) for path in paths]
+    held = [
+        _status("choices are public", [t_and(e.term for e in p.entries)], g) for p, g in zip(paths, goals, strict=True)
+    ]
+    assert held == ["unsat", "unsat"]
 
 
 def test_no_question_about_a_whole_page_of_an_enclave_is_allowed() -> None:

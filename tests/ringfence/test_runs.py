@@ -76,8 +76,9 @@ def test_an_id_that_no_unit_announces_is_refused_before_anything_is_made(bench: 
     assert not [line for line in bench.log() if "make" in line]
 
 
-def test_a_unit_that_makes_what_it_does_not_announce_is_an_internal_error(bench: Bench) -> None:
-    said = bench("prove", "lying_units")
+@pytest.mark.parametrize("units", ["lying_units", "misplaced_units"])
+def test_a_unit_that_makes_what_it_does_not_announce_is_an_internal_error(bench: Bench, units: str) -> None:
+    said = bench("prove", units)
     assert said.code == 4
     assert "which it does not announce" in said.err
 

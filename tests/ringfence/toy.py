@@ -64,6 +64,11 @@ def lying_units() -> list[Unit]:
     return [replace(unit, yields=("T1/*",)) for unit in good_units()]
 
 
+def misplaced_units() -> list[Unit]:
+    """The unit makes obligations of a theorem that it does not announce."""
+    return [replace(unit, theorems=("T1",)) for unit in good_units()]
+
+
 def focused_units() -> list[Unit]:
     """Each unit depends on every file but that of the other."""
     pairs = (("add", "drop"), ("drop", "add"))
