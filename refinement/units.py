@@ -24,7 +24,7 @@ SCOPE: Final[dict[str, Json]] = {
     "words": "64 bits",
 }
 ASSUMPTIONS: Final = {
-    "T9": ("ideal-hash", "counting", "sigstruct-signature", "machine-primitives", "atomic-calls", "solver"),
+    "T9": ("ideal-hash", "counting", "sigstruct-signature", "machine-primitives", "launch", "atomic-calls", "solver"),
     "T9h": ("hardware", "machine-primitives", "solver"),
 }
 """What the obligations of a theorem rest on; axioms of other assumptions are proved of the interpretation."""

@@ -51,6 +51,12 @@ _assume(
     "Each is a short function over real bytes, tested against a plain restatement by property-based tests.",
 )
 _assume(
+    "launch",
+    "hardware",
+    "When the monitor is launched, reserved memory and all of the monitor's own fields hold zeros.",
+    "The launcher zeroes the area before it loads the image; T9 proves of boot what follows from that.",
+)
+_assume(
     "hardware",
     "hardware",
     "The processor's walks, TLB, interrupts and DMA behave as the hardware actions say; accessed and dirty bits, "
