@@ -151,9 +151,11 @@ class Reading:
 
     @property
     def pointer(self) -> Pointer:
-        """What became of the pointer whose walk refused the call; READABLE if none did."""
-        ends = {MonitorCode.PAGE_FAULT: Pointer.PAGE_FAULT, MonitorCode.GENERAL_PROTECTION: Pointer.GENERAL_PROTECTION}
-        return ends.get(self.code, Pointer.READABLE) if self.code is not None else Pointer.READABLE
+        """What became of the pointer whose walk failed, or that was refused without one; READABLE if none was."""
+        if self.faulted:
+            return Pointer.PAGE_FAULT
+        refused = ("page_fault", False) in self.splits or self.code is MonitorCode.GENERAL_PROTECTION
+        return Pointer.GENERAL_PROTECTION if refused else Pointer.READABLE
 
     @property
     def faulted(self) -> bool:

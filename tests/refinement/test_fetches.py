@@ -45,6 +45,9 @@ CALLS = {
     "the page beside the faulting one": Damage(shared_fill, "page << 12", "(page ^ 1) << 12", "fault_load/operands"),
     "a walk without the right to write": Damage(shared_fill, "True, True", "False, True", "fault_store/operands"),
     "another pointer": Damage(prepare_destroy, "RDI]", "RDI] ^ 0x1000", "prepare_destroy/operands"),
+    "a page fault without a walk that faults": Damage(
+        prepare_destroy, "# CHECK", "raise Refusal(Code.PAGE_FAULT)", "prepare_destroy/outcome"
+    ),
     "a walk that nobody asked for": Damage(
         finish_destroy, "# CHECK", "enclave_handle(machine, cpu, 0)", "finish_destroy/operands"
     ),
