@@ -2,7 +2,8 @@
 
 `refinement.contracts.guest_memory.translate` says: an arbitrary frame, or GENERAL_PROTECTION, or PAGE_FAULT at the
 address with an error code of 4.7 in SDM 3A; nothing is written.  Here the real `translate`, and what is built on it,
-run on every path; that each frame it fetches from is ordinary memory is a condition of `fetch_word`.
+run on every path; that each frame it fetches from is ordinary memory is a condition of `fetch_word`.  That frame or
+refusal is the one that the fetched entries call for, the claims ``WALK`` say with a decoder of their own (SDM 3A 4.5).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from impl.machine import layout
+from impl.machine.registers import CR3
 from impl.monitor import guest_memory
 from impl.monitor.codes import Code, Refusal
 from impl.monitor.structures import INIT_WORDS, NEW_PAGE_WORDS, REMOVE_WORDS, SECS_WORDS, SHARED_WORDS, SIGSTRUCT_WORDS
-from model.language.logic import And, Value
+from model.language.logic import And, Not, Or, Value, as_term
 from model.language.terms import Term
+from refinement import bits
 from refinement.bits import NestedFormat
 from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
@@ -25,13 +28,14 @@ from refinement.engine.merging import merged
 from refinement.engine.obligations import Claim, path_claims
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
-from refinement.engine.values import Number, condition, ghost, unknown
+from refinement.engine.values import Number, condition, ghost, merge, number_of, unknown
 from refinement.invariants.layout import is_normal
 
 ADDRESS: Final = unknown("address", 64)
 FRAME_LIMIT: Final = 1 << 40
 ERROR_WRITE: Final = 2
 ERROR_USER: Final = 4
+INSIDE: Final = 3
 PURE: Final = {pure: merged(pure) for pure in (layout.is_normal, guest_memory.is_canonical)}
 
 
@@ -47,6 +51,11 @@ class Access:
     write: bool
     user: bool
     result: Callable[[Setting, Any], Value]
+
+    @property
+    def is_walk(self) -> bool:
+        """It is the walk itself, and nothing beside."""
+        return self.name.startswith("translate/")
 
 
 def _frame(_: Setting, frame: Any) -> Value:
@@ -119,6 +128,8 @@ def _goals(access: Access, setting: Setting, path: Path) -> Iterator[tuple[str, 
             yield "REFUSAL", condition(_refused(access, path.result))
         elif path.ending == "returned":
             yield "RESULT", condition(access.result(setting, path.result))
+        if access.is_walk and path.ending != "failed":
+            yield "WALK", condition(_decoded(access, setting, path))
 
 
 def _refused(access: Access, refusal: Refusal) -> Value:
@@ -128,6 +139,55 @@ def _refused(access: Access, refusal: Refusal) -> Value:
     rights = (ERROR_WRITE if access.write else 0) | (ERROR_USER if access.user else 0)
     exact = And(error & 1 | rights == error, refusal.address == ADDRESS)
     return And(refusal.code is Code.PAGE_FAULT, exact)
+
+
+def _decoded(access: Access, setting: Setting, path: Path) -> Value:
+    """Each entry is the one that the entry before it leads to, and the end is what the last one calls for."""
+    s = setting.state(path.pre)
+    inside = s.cpu_mode[setting.cpu] == INSIDE
+    table = bits.frame_of(merge(inside, s.saved_register[setting.cpu, CR3], s.register[setting.cpu, CR3]))
+    entries: list[Number] = []
+    parts: list[Value] = []
+    for level, (_, *fetched) in zip((3, 2, 1, 0), _fetches(path), strict=False):
+        place, index, entry = (number_of(as_term(part)) for part in fetched)
+        if entries:
+            parts += [_grants(access, entries[-1]), Not(_large(entries[-1], level + 1))]
+        parts += [place == table, index == (ADDRESS >> (12 + 9 * level)) & 511]
+        entries.append(entry)
+        table = bits.frame_of(entry)
+    whole = len(entries) == len(_fetches(path))
+    return And(whole, *parts, _ended(access, setting, path.result, entries, table))
+
+
+def _ended(access: Access, setting: Setting, result: Any, entries: list[Number], table: Number) -> Value:
+    canonical = Or(ADDRESS >> 47 == 0, ADDRESS >> 47 == (1 << 17) - 1)
+    level = 4 - len(entries)
+    granted = _grants(access, entries[-1]) if entries else True
+    leaf = _large(entries[-1], level) if entries else False
+    if not isinstance(result, Refusal):
+        below = (1 << (9 * level)) - 1
+        frame = (table >> (9 * level)) << (9 * level) | (ADDRESS >> 12) & below
+        return And(canonical, granted, leaf, result == frame)
+    if result.code is Code.PAGE_FAULT:
+        return And(canonical, Not(granted), result.error & 1 == entries[-1] & 1) if entries else False
+    if not entries:
+        return Or(Not(canonical), Not(is_normal(setting.layout, table)))
+    return And(canonical, granted, Not(leaf), Not(is_normal(setting.layout, table)))
+
+
+def _fetches(path: Path) -> list[tuple[object, ...]]:
+    return [event for event in path.events if event[0] == "fetch"]
+
+
+def _grants(access: Access, entry: Number) -> Value:
+    """P 0, W 1 if the access writes, U 2 if it is a user's."""
+    wanted = [True, access.write, access.user]
+    return And(*(bits.bit(entry, position) == 1 for position, asked in enumerate(wanted) if asked))
+
+
+def _large(entry: Number, level: int) -> Value:
+    """The entry at this level ends the walk: the last one does, and in the two above PS 7."""
+    return level == 0 or (level < 3 and bits.bit(entry, 7) == 1)
 
 
 __all__ = ["ACCESSES", "Access", "access_claims"]

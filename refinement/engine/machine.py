@@ -125,9 +125,10 @@ class SymbolicMachine:
 
     def fetch_page(self, destination: Number, source: Number) -> None:
         """Fill a trusted frame with arbitrary words."""
-        self._normal(source, "fetch_page from")
+        origin = self._normal(source, "fetch_page from")
         place = self._trusted(destination, "fetch_page to")
         self.storage.havoc("memory", self.run.fresh_name("fetched"), _first_is(place))
+        self.run.event("fetch_page", place, origin, self.storage.nodes["memory"])
 
     # --- processor state --------------------------------------------------------------------------------------------
 

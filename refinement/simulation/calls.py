@@ -37,6 +37,7 @@ SECS: Final = {"size": 0, "base": 1, "ssa frame size, misc": 2, "buffer size": 5
 SECS_WORDS: Final = 33
 SECS_RESERVED: Final = (3, 4, 12, 13, 14, 15, 20, 21, 22, 23)
 SIGSTRUCT_MRENCLAVE: Final = 120
+SIGSTRUCT_IDENTITY: Final = (*range(16, 64), 128)  # modulus; ISVPRODID and ISVSVN
 
 
 def saturated(number: Number, last: int) -> Number:
@@ -50,7 +51,10 @@ def supervisor(reading: Reading) -> Value:
 
 
 def answer(reading: Reading, address: Number = 0, error: Number = 0) -> Deliver:
-    """How the outcome reaches the normal VM; a page fault of a walk with the address and the bits of that walk."""
+    """How the outcome reaches the normal VM; a page fault of a walk with the address and the bits of that walk.
+
+    That each walk is the one that the interface demands is among the operands.
+    """
     walks = [e for e in reading.path.events if e[0] == "translate"]
     if reading.faulted:
         _, _, walked, write, user = walks[-1]
@@ -134,7 +138,9 @@ def add_page(reading: Reading) -> Step:
     e = reading.handle(1, secs)
     reached = reading.decided(reading.before.life[e] == 0)  # the descriptor and the handle were read
     secinfo = reading.word(2, info, 0)
+    copied = reading.page(source >> 12)
     staging = reading.setting.layout.staging_first + reading.cpu
+    untouched = page_of_node(reading.path.post.nodes["memory"], staging & ((1 << 40) - 1))
     arguments = {
         "descriptor": Pointer.READABLE if reached else reading.pointer,
         "secinfo": reading.pointer if reached else Pointer.READABLE,
@@ -151,7 +157,7 @@ def add_page(reading: Reading) -> Step:
         "frame_aligned": condition(physical & OFFSET_MASK == 0),
         "source": saturated(source >> 12, LAST_FRAME),
         "source_aligned": condition(source & OFFSET_MASK == 0),
-        "data": page_of_node(reading.path.post.nodes["memory"], staging & ((1 << 40) - 1)),
+        "data": untouched if copied is None else copied,
         "exhausted": short_of(reading, PAGE_FRAMES),
         "tables": tables(reading),
     }
@@ -163,6 +169,8 @@ def initialize(reading: Reading) -> Step:
     pointer = reading.register(RDI)
     secs, sigstruct = reading.word(0, pointer, 0), reading.word(0, pointer, 1)
     expected = [reading.word(2, sigstruct, SIGSTRUCT_MRENCLAVE + k) for k in range(4)]
+    for k in SIGSTRUCT_IDENTITY:
+        reading.word(2, sigstruct, k)
     reached = reading.translations >= 2
     arguments = {
         "descriptor": Pointer.READABLE if reached else reading.pointer,
@@ -209,17 +217,27 @@ def remove_pages(reading: Reading) -> Step:
     """RemovePagesAtDestroy as a whole: its pages are removed by steps of their own (`remove_page`), then it answers."""
     if reading.path.ending == "cut":
         return remove_page(reading)
+    _batch(reading)
     return Step(None, deliver=answer(reading))
 
 
-def remove_page(reading: Reading) -> Step:
-    """One element of the batch; its result goes to the caller's array."""
+def _batch(reading: Reading) -> tuple[Number, Number, Number]:
+    """The enclave of a batch, and its two arrays: of addresses, to read, and of results, to write."""
     pointer = reading.register(RDI)
-    secs, _, results, _ = (reading.word(0, pointer, k) for k in range(4))
-    physical = reading.last_word()
+    secs, pages, results, _ = (reading.word(0, pointer, k) for k in range(4))
     e = reading.handle(1, secs)
+    reading.walk(2, pages)
+    reading.walk(3, results, write=True)
+    return e, pages, results
+
+
+def remove_page(reading: Reading) -> Step:
+    """One element of the batch; its address comes from the caller's array, its result goes to the other."""
+    e, pages, results = _batch(reading)
+    element = unknown("step0", 10)
+    physical = reading.word(2, pages, element)
     removed = reading.path.post.nodes["epcm"] is not reading.path.pre.nodes["epcm"]
-    index = ((results >> 3) & 511) + unknown("step0", 10)
+    index = ((results >> 3) & 511) + element
     return Step(
         "remove_page_at_destroy",
         {
@@ -239,6 +257,7 @@ def enter_check(resuming: bool) -> Callable[[Reading], Step]:
 
     def step(reading: Reading) -> Step:
         address = reading.register(RBX)
+        reading.walk(0, address, write=True, user=True)
         walked = reading.translations == 1
         pointer = Pointer.READABLE if walked else reading.pointer
         arguments: dict[str, Value] = {

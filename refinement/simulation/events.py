@@ -103,6 +103,7 @@ def fault(access: int) -> Callable[[Reading], Step]:
 
     def step(reading: Reading) -> Step:
         wanted = Access(OPERATIONS[access], reading.setting.focus)
+        reading.walk(0, reading.setting.focus << 12, write=True, user=True)
         if reading.path.result is not True:
             return _fault_exit(reading, access, wanted)
         if not reading.path.events:

@@ -131,6 +131,7 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
     with ghost():
         reading = Reading(path, setting)
         step = step_of(reading)
+        operands = reading.conditions
         simulation = Simulation(path, setting, step)
         outcome = simulation.outcome()
         wanted = list(
@@ -144,8 +145,8 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
         yield from split(claim) if step.apart else (claim,)
     if step.choice is not True:
         yield Claim(f"{stem}/choice", tuple(premises), condition(step.choice), rules)
-    if reading.operands:
-        yield Claim(f"{stem}/operands", tuple(premises), t_and(reading.operands), rules)
+    if operands:
+        yield Claim(f"{stem}/operands", tuple(premises), t_and(operands), rules)
     same = [name for name, goal in wanted if goal is TRUE]
     yield Claim(f"{stem}/untouched: {', '.join(same)}", (), TRUE, ())
     for name, goal in wanted:

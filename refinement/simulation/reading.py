@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from impl.monitor.codes import Code as MonitorCode
 from impl.monitor.dispatch import Outcome
 from model.hyperenclave.vocabulary import Code, Pointer
-from model.language.logic import Value
-from model.language.terms import Term, bits, constant, t_not
+from model.language.logic import Value, as_term
+from model.language.terms import FALSE, Term, bits, constant, t_not
 from refinement.contracts.setting import Setting
 from refinement.engine import words
 from refinement.engine.explorer import Path
+from refinement.engine.storage import Node
 from refinement.engine.values import Number, condition, number_of, unknown, word_of
 from refinement.invariants.state import MonitorState
-from refinement.opaque import difference
+from refinement.opaque import PageContents, difference, same
+from refinement.simulation.ghost import page_of_node
 
 OFFSET_MASK = 0xFFF
 
@@ -23,13 +25,16 @@ OFFSET_MASK = 0xFFF
 class Reading:
     """A path with the conditions under which its fetches are the operands that the interface names.
 
-    `operands` collects, for each word taken from a fetch, that it was fetched from the place that the interface says.
+    `operands` collects, for each walk, that it went where the interface says with the rights that it demands, and for
+    each word and page taken from a fetch, that it was fetched from the place that the interface says.
     """
 
     path: Path
     setting: Setting
     operands: list[Term] = field(default_factory=list[Term])
     _next: int = 0
+    _walked: set[int] = field(default_factory=set[int])
+    _copied: bool = False
 
     @property
     def before(self) -> MonitorState:
@@ -64,20 +69,41 @@ class Reading:
     @property
     def splits(self) -> list[tuple[str, bool]]:
         """The outcomes of the walks, as (question, answer)."""
-        return [(str(e[1]), bool(e[2])) for e in self.path.events if e[0] == "split"]
+        return [(str(e[1]), bool(e[2])) for e in self._events("split")]
+
+    def _events(self, kind: str) -> list[tuple[object, ...]]:
+        return [e for e in self.path.events if e[0] == kind]
 
     @property
     def translations(self) -> int:
         """How many pointers were followed to a frame."""
         return sum(1 for question, answer in self.splits if question == "translated" and answer)
 
+    def walk(self, number: int, address: Number, write: bool = False, user: bool = False) -> None:
+        """The walk number `number` (from 0), if there is one, must be the acting CPU's for this access."""
+        if number in self._walked or number >= len(self._events("translate")):
+            return
+        self._walked.add(number)
+        _, cpu, walked, *rights = self._events("translate")[number]
+        asked = zip((cpu, walked), (self.cpu, address), strict=True)
+        self.operands += [condition(same(number_of(as_term(a)), b)) for a, b in asked]
+        self.operands.append(condition(rights == [write, user]))
+
+    @property
+    def conditions(self) -> list[Term]:
+        """The operands; with a walk, a fetched word or a copied page that no step names, they can not be proved."""
+        happened = [len(self._events(kind)) for kind in ("translate", "fetch", "fetch_page")]
+        named = [len(self._walked), self._next, int(self._copied)]
+        return self.operands if happened == named else [*self.operands, FALSE]
+
     def translated(self, number: int) -> Number:
         """The frame that the walk number `number` (from 0) led to; arbitrary if there was none."""
         return unknown(f"translated{number}", 40)
 
-    def word(self, translation: int, address: Number, offset: int) -> Number:
-        """The next fetched word, which must be word `offset` behind a linear address in that frame."""
-        fetches = [e for e in self.path.events if e[0] == "fetch"]
+    def word(self, translation: int, address: Number, offset: Number) -> Number:
+        """The next fetched word, which must be word `offset` behind a linear address in the frame of that walk."""
+        self.walk(translation, address)
+        fetches = self._events("fetch")
         if self._next >= len(fetches):
             return unknown(f"unread.{translation}.{offset}", 64)
         _, frame, index, word = fetches[self._next]
@@ -85,21 +111,26 @@ class Reading:
         if not (isinstance(frame, Term) and isinstance(index, Term) and isinstance(word, Term)):
             raise TypeError("a fetch event carries terms")
         start = number_of(words.cut(word_of(address, 64, "address"), 11, 3))
-        wanted = difference(start, (512 - offset) & 511, 9)
+        wanted = difference(start, (512 - offset) & 511, 9) if isinstance(offset, int) else (start + offset) & 511
         self.operands.append(words.same(frame, word_of(self.translated(translation), 40, "frame")))
         self.operands.append(words.same(index, word_of(wanted, 9, "index")))
         return number_of(word)
 
-    def last_word(self) -> Number:
-        """The word fetched last."""
-        fetches = [e for e in self.path.events if e[0] == "fetch"]
-        word = fetches[-1][3]
-        if not isinstance(word, Term):
-            raise TypeError("a fetch event carries terms")
-        return number_of(word)
+    def page(self, source: Number) -> PageContents | None:
+        """The page as it was copied from untrusted memory, which must be from this frame; None if none was copied."""
+        copies = self._events("fetch_page")
+        if not copies:
+            return None
+        self._copied = True
+        _, place, frame, memory = copies[0]
+        if not (isinstance(place, Term) and isinstance(frame, Term) and isinstance(memory, Node)):
+            raise TypeError("the event of a copied page carries its places and memory behind it")
+        self.operands.append(condition(same(number_of(frame), source)))
+        return page_of_node(memory, number_of(place))
 
     def handle(self, translation: int, address: Number) -> Number:
         """The enclave that a pointer to a SECS names: the guest-physical address behind it."""
+        self.walk(translation, address)
         frame = word_of(self.translated(translation), 40, "frame")
         return number_of(words.join([words.cut(word_of(address, 64, "address"), 11, 0), frame]))
 
@@ -120,9 +151,11 @@ class Reading:
 
     @property
     def pointer(self) -> Pointer:
-        """What became of the pointer whose walk refused the call; READABLE if none did."""
-        ends = {MonitorCode.PAGE_FAULT: Pointer.PAGE_FAULT, MonitorCode.GENERAL_PROTECTION: Pointer.GENERAL_PROTECTION}
-        return ends.get(self.code, Pointer.READABLE) if self.code is not None else Pointer.READABLE
+        """What became of the pointer whose walk failed, or that was refused without one; READABLE if none was."""
+        if self.faulted:
+            return Pointer.PAGE_FAULT
+        refused = ("page_fault", False) in self.splits or self.code is MonitorCode.GENERAL_PROTECTION
+        return Pointer.GENERAL_PROTECTION if refused else Pointer.READABLE
 
     @property
     def faulted(self) -> bool:

@@ -50,9 +50,8 @@ def test_every_weakening_has_an_expectation() -> None:
     assert slugs_in(*EXPECTATIONS) == set(SLUGS)
 
 
-def test_a_theorem_or_the_battery_notices_every_weakening_and_where_none_does_a_trace() -> None:
-    by_trace_alone = slugs_in("replay") - slugs_in("model", "refinement", "battery")
-    assert by_trace_alone == {"walk-ignores-user-bit"}  # T9 lets a walk of untrusted tables end in any frame
+def test_a_theorem_or_the_battery_notices_every_weakening() -> None:
+    assert slugs_in("replay") <= slugs_in("model", "refinement", "battery")
 
 
 def test_every_weakening_of_the_monitor_alone_is_noticed_by_the_refinement_or_a_trace() -> None:
