@@ -7,18 +7,18 @@ range whose leaf led there.  ``remove pages`` keeps the representation invariant
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 from model.language.logic import And, Implies, Or
-from model.language.terms import TRUE, Function, Term, bits, number, t_and, t_ite
+from model.language.terms import TRUE, Function, Term, bits, boolean, number, t_and, t_ite
 from refinement import bits as decoder
 from refinement.engine import words
 from refinement.engine.instances import Rule
 from refinement.engine.machine import Loop, SymbolicMachine
 from refinement.engine.run import PathEndError, Run
-from refinement.engine.storage import Keys, Node
+from refinement.engine.storage import Keys, Node, View
 from refinement.engine.values import EngineError, Number, condition, merge, number_of, truth, unknown, word_of
 from refinement.invariants.layout import in_range
 
@@ -95,6 +95,11 @@ class Removal:
         )
 
 
+def only_written(before: View, after: View, writes: Collection[str]) -> Term:
+    """Every field but those that a step may write has the very same log before and after it."""
+    return boolean(all(node is before.nodes[name] for name, node in after.nodes.items() if name not in writes))
+
+
 def step_goals(done: Removal, i: Number, node: Node) -> list[tuple[str, Term]]:
     """After the step at page i the leaves are as if the range [first, i + 1) was done, with these witnesses."""
     page, other = unknown("any.v", PAGE_WIDTH), unknown("any.w", PAGE_WIDTH)
@@ -146,14 +151,22 @@ def removal_loop(run: Run, machine: SymbolicMachine, _: Number, __: Number, ___:
 LOOPS: Final[dict[str, Loop]] = {"remove pages": removal_loop}
 
 
-def removal_step(run: Run, _: SymbolicMachine, first: Number, end: Number, body: Callable[[Number], None], /) -> None:
+def removal_step(
+    run: Run, machine: SymbolicMachine, first: Number, end: Number, body: Callable[[Number], None], /
+) -> None:
     """One arbitrary step of ``remove pages`` from an arbitrary state that satisfies the invariant; the run ends there.
 
-    What the caller has decided on before the loop is not among REMOVAL_FIELDS, so it still holds at every step.
+    What the caller has decided on before the loop is not among REMOVAL_FIELDS, so it still holds at every step, which
+    is checked to leave the logs of all other fields alone.
     """
     i = run.fresh("step", 10)
     run.assume(condition(in_range(i, first, end)), "a step of the loop")
+    start, events = machine.storage.snapshot(), len(run.events)
     body(i)
+    if any(event[0] != "fetch" for event in run.events[events:]):
+        raise EngineError("a step of remove pages does something that its contract says nothing of")
+    kept = only_written(start, machine.storage.snapshot(), REMOVAL_FIELDS)
+    run.goals.append(("remove pages, step: OTHER-FIELDS", kept))
     raise PathEndError
 
 

@@ -25,7 +25,7 @@ from refinement.engine.machine import SymbolicMachine
 from refinement.engine.obligations import Claim, path_claims, split
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
-from refinement.engine.values import Number, condition, ghost, merge, truth, unknown
+from refinement.engine.values import EngineError, Number, condition, ghost, merge, truth, unknown
 from refinement.invariants.layout import in_pool
 from refinement.invariants.rules import goal, rules
 from refinement.invariants.state import MonitorState
@@ -269,7 +269,11 @@ def unmap_range_claims(setting: Setting) -> Iterator[Claim]:
         done = loops.Removal.fresh(run, machine.storage.nodes["leaf"], OWNER, first, i)
         machine.storage.fill("leaf", lambda keys: words.same(keys[1], done.owner), done.leaf)
         run.rules.extend(done.rules())
+        start = machine.storage.snapshot()
         tables.unmap_shared(machine, OWNER, i)  # type: ignore[arg-type]  # symbolic machine
+        if run.events:
+            raise EngineError("a step of unmap shared range does something that its contract says nothing of")
+        run.goals.append(("OTHER-FIELDS", loops.only_written(start, machine.storage.snapshot(), ("leaf",))))
         with ghost():
             run.goals.extend(loops.step_goals(done, i, machine.storage.nodes["leaf"]))
         return None

@@ -80,6 +80,37 @@ def test_a_page_left_in_the_list_is_seen() -> None:
     assert any("PAGES" in name for name in unproved(preservation(entry, setting, paths), 3))
 
 
+ORIGINAL_EPCM_REMOVE = epcm.remove_page
+ORIGINAL_UNMAP_SHARED = tables.unmap_shared
+
+
+def spilling_remove(machine: Machine, enclave: int, frame: int) -> None:
+    """Removes the page and forgets what the SECS said."""
+    ORIGINAL_EPCM_REMOVE(machine, enclave, frame)
+    machine.storage.attributes[enclave] = 0
+
+
+def spilling_unmap(machine: Machine, owner: int, page: int) -> None:
+    """Takes the shared page out of the tables and the flags out of the SECS."""
+    ORIGINAL_UNMAP_SHARED(machine, owner, page)
+    machine.storage.attributes[owner] = 0
+
+
+def test_a_removal_that_writes_another_field_is_seen() -> None:
+    (entry,) = (entry for entry in ENTRIES if entry.name == "remove_page")
+    setting = setting_of(entry, NestedFormat.EPT)
+    with substituted({epcm.remove_page: spilling_remove}):
+        paths = paths_of(entry, setting)
+    claims = (c for c in preservation(entry, setting, paths) if c.name.endswith("OTHER-FIELDS"))
+    assert len(unproved(claims)) == 1
+
+
+def test_an_unmapping_that_writes_another_field_is_seen() -> None:
+    with substituted({tables.unmap_shared: spilling_unmap}):
+        claims = list(unmap_range_claims(Setting(NestedFormat.NPT, True, {})))
+    assert unproved(c for c in claims if c.name.endswith("OTHER-FIELDS")) != []
+
+
 def test_substitution_is_undone() -> None:
     original = tables.map_leaf
     with substituted({original: lambda: None}):
