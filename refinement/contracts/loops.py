@@ -21,6 +21,7 @@ from refinement.engine.run import PathEndError, Run
 from refinement.engine.storage import Keys, Node, View
 from refinement.engine.values import EngineError, Number, condition, merge, number_of, truth, unknown, word_of
 from refinement.invariants.layout import in_range
+from refinement.invariants.tables import is_enclave
 
 PAGE_WIDTH: Final = 36
 REMOVAL_FIELDS: Final = ("epcm", "page_total", "page_at", "page_position", "leaf", "memory")
@@ -131,16 +132,26 @@ def which_term(page: Number) -> Term:
 
 
 def unmap_range(machine: SymbolicMachine, owner: Number, first: Number, end: Number) -> None:
-    """The contract of `impl.monitor.tables.unmap_range`."""
+    """The contract of `impl.monitor.tables.unmap_range`, for a range of a live enclave outside its ELRANGE."""
+    _begin(machine)
+    s = machine.run.pre
+    outside = Or(end <= first, end <= s.elrange_first[owner], s.elrange_end[owner] <= first)
+    ready = And(is_enclave(owner), s.life[owner] != 0, outside)
+    machine.run.establish(f"{machine.run.fresh_name('unmap_range')}: SHARED-RANGE", condition(ready))
     removal = Removal.fresh(machine.run, machine.storage.nodes["leaf"], owner, first, end)
     machine.storage.fill("leaf", lambda keys: words.same(keys[1], removal.owner), removal.leaf)
     machine.run.rules.extend(removal.rules())
 
 
+def _begin(machine: SymbolicMachine) -> None:
+    """The loop begins in the state at the start of the run, of which the invariant is known."""
+    if not machine.storage.snapshot().unchanged(machine.run.pre):
+        raise EngineError("the loop begins in a state of which the invariant is not known")
+
+
 def removal_loop(run: Run, machine: SymbolicMachine, _: Number, __: Number, ___: Callable[[Number], None], /) -> None:
     """The whole of ``remove pages``: the invariant holds again, and only REMOVAL_FIELDS may have changed."""
-    if not machine.storage.snapshot().unchanged(run.pre):
-        raise EngineError("the loop begins in a state of which the invariant is not known")
+    _begin(machine)
     epoch = run.fresh_name("removal")
     for name in REMOVAL_FIELDS:
         machine.storage.havoc(name, epoch, lambda _: TRUE)

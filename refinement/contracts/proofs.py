@@ -37,6 +37,8 @@ TABLE: Final = unknown("table", 40)
 WORD: Final = unknown("word", 64)
 ANY_KIND, ANY_OWNER, ANY_PAGE = unknown("any.kind", 2), unknown("any.owner", 52), unknown("any.page", 36)
 
+POOL_MASK: Final = (1 << 40) - 1
+
 IN_PARTS: Final = ("ENTRY", "OWN-TABLES")
 """Clauses whose parts are claims of their own: together they are too much for one query."""
 
@@ -141,7 +143,7 @@ def _map_leaf(kind: int) -> Lemma:
 def _unmap(kind: int) -> Lemma:
     return Lemma(
         f"unmap/{kind}",
-        lambda s: And(OWNER != 0, _visible(s, kind)),
+        lambda s: _visible(s, kind),
         _call(tables.unmap, kind, OWNER, PAGE),
         _written(kind, 0),
         _old_root,
@@ -243,6 +245,7 @@ def _goals(lemma: Lemma, before: MonitorState, after: MonitorState, result: obje
     yield "ROOT", condition(after.root[ANY_KIND, ANY_OWNER] == lemma.root(before, result))
     yield "RESULT", condition(lemma.result(before, result))
     left, free = after.pool_free[()], before.pool_free[()]
+    yield "ROOM", _moved_alike(before, after)
     if lemma.most is not None:
         yield "POOL", condition(And(left <= free, free <= left + lemma.most))
     for clause in TABLE_CLAUSES:
@@ -252,6 +255,12 @@ def _goals(lemma: Lemma, before: MonitorState, after: MonitorState, result: obje
         if clause.name == "OWN-TABLES" and lemma.exempt is not None:
             holds = condition(Or(lemma.exempt(before, result), truth(holds)))
         yield clause.name, holds
+
+
+def _moved_alike(before: MonitorState, after: MonitorState) -> Term:
+    """As many frames were taken or given back as `pool_free` says, modulo the width of the fields."""
+    left, free = after.pool_free[()] + before.pool_room[()], before.pool_free[()] + after.pool_room[()]
+    return condition(left & POOL_MASK == free & POOL_MASK)
 
 
 def unmap_range_claims(setting: Setting) -> Iterator[Claim]:
