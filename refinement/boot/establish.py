@@ -20,7 +20,7 @@ from refinement.contracts.induction import Induction
 from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import explore
-from refinement.engine.machine import SymbolicMachine
+from refinement.engine.machine import POOL_ROOM, SymbolicMachine
 from refinement.engine.merging import merged
 from refinement.engine.obligations import Claim, path_claims, split
 from refinement.engine.pruning import PathOracle
@@ -77,7 +77,7 @@ def _unused(machine: SymbolicMachine) -> None:
     """Storage that was never used: 0, with all of the pool free; registers and memory of others are arbitrary."""
     storage, layout = machine.storage, machine.layout
     for name, node in storage.nodes.items():
-        if name not in (*ARBITRARY, "memory", "pool_free"):
+        if name not in (*ARBITRARY, "memory", "pool_free", POOL_ROOM):
             zero = number(0, node.shape.width)
             storage.fill(name, lambda _: TRUE, lambda _, zero=zero: zero)
     storage.fill(
@@ -87,6 +87,7 @@ def _unused(machine: SymbolicMachine) -> None:
     )
     free = layout.pool_first + storage.pool_free[()] == layout.epc_first
     machine.run.assume(condition(free), "every pool frame is free")
+    storage.put(POOL_ROOM, (), storage.nodes["pool_free"].read(()))
 
 
 def _goals(s: MonitorState) -> Iterator[tuple[str, Term]]:

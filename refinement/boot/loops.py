@@ -12,18 +12,21 @@ from impl.machine.layout import tables_of_level
 from model.language.logic import And, Implies, Not, Or
 from refinement import bits
 from refinement.contracts.induction import Induction, Invariant
+from refinement.engine.machine import POOL_ROOM
 from refinement.engine.values import Number, merge
 from refinement.invariants.clause import Clause, Layout, State, at_first_key, at_same_keys
 from refinement.invariants.layout import in_range, is_epc
 from refinement.invariants.pages import io_leaf, normal_leaf
 from refinement.invariants.processors import NESTED_ROOT, NORMAL
 from refinement.invariants.rules import CLAUSES
-from refinement.invariants.tables import DEVICES, NORMAL_VM
+from refinement.invariants.tables import DEVICES, NORMAL_VM, POOL
 
 TREES: Final = ((bits.NESTED, NORMAL_VM), (bits.IO, DEVICES))
 """Kind and owner of the tables that boot makes."""
 LEVELS: Final = (3, 2, 1)
-TABLE_RECORDS: Final = ("pool_owner", "pool_free", "table_kind", "table_level", "table_prefix", "table_at")
+TABLE_RECORDS: Final = (
+    "pool_owner", "pool_free", POOL_ROOM, "table_kind", "table_level", "table_prefix", "table_at",
+)  # fmt: skip
 _BY_NAME: Final = {clause.name: clause for clause in CLAUSES}
 
 
@@ -107,6 +110,7 @@ def tables_invariant(level: int) -> Invariant:
             ),
             Clause("ROOTS-STAY", "The roots are those before the loop.", {}, lambda s: _roots_stay(s, before)),
             Clause("ROOM", "The pool has a frame for every table that is missing.", {}, lambda s: _room(s, level, i)),
+            POOL,
             *_words(0),
         )
 

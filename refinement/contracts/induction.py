@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from model.language.logic import Implies
-from model.language.terms import boolean
+from refinement.contracts.loops import only_written
 from refinement.contracts.structure import state_of
 from refinement.engine.machine import SymbolicMachine
 from refinement.engine.run import PathEndError, Run
@@ -59,8 +59,7 @@ class Induction:
         if any(event[0] != "pool_take" for event in run.events[events:]):
             raise EngineError(f"{self.name} does something that its invariant says nothing of")
         after = machine.storage.snapshot()
-        kept = all(node is start.nodes[name] for name, node in after.nodes.items() if name not in self.writes)
-        run.goals.append((f"{self.name}, step: OTHER-FIELDS", boolean(kept)))
+        run.goals.append((f"{self.name}, step: OTHER-FIELDS", only_written(start, after, self.writes)))
         now = state_of(machine, after)
         clauses = zip(self.invariant(before, i), self.invariant(before, i + 1), strict=True)
         for earlier, later in clauses:

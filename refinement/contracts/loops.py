@@ -7,20 +7,21 @@ range whose leaf led there.  ``remove pages`` keeps the representation invariant
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 from model.language.logic import And, Implies, Or
-from model.language.terms import TRUE, Function, Term, bits, number, t_and, t_ite
+from model.language.terms import TRUE, Function, Term, bits, boolean, number, t_and, t_ite
 from refinement import bits as decoder
 from refinement.engine import words
 from refinement.engine.instances import Rule
 from refinement.engine.machine import Loop, SymbolicMachine
 from refinement.engine.run import PathEndError, Run
-from refinement.engine.storage import Keys, Node
+from refinement.engine.storage import Keys, Node, View
 from refinement.engine.values import EngineError, Number, condition, merge, number_of, truth, unknown, word_of
 from refinement.invariants.layout import in_range
+from refinement.invariants.tables import is_enclave
 
 PAGE_WIDTH: Final = 36
 REMOVAL_FIELDS: Final = ("epcm", "page_total", "page_at", "page_position", "leaf", "memory")
@@ -95,6 +96,11 @@ class Removal:
         )
 
 
+def only_written(before: View, after: View, writes: Collection[str]) -> Term:
+    """Every field but those that a step may write has the very same log before and after it."""
+    return boolean(all(node is before.nodes[name] for name, node in after.nodes.items() if name not in writes))
+
+
 def step_goals(done: Removal, i: Number, node: Node) -> list[tuple[str, Term]]:
     """After the step at page i the leaves are as if the range [first, i + 1) was done, with these witnesses."""
     page, other = unknown("any.v", PAGE_WIDTH), unknown("any.w", PAGE_WIDTH)
@@ -126,16 +132,26 @@ def which_term(page: Number) -> Term:
 
 
 def unmap_range(machine: SymbolicMachine, owner: Number, first: Number, end: Number) -> None:
-    """The contract of `impl.monitor.tables.unmap_range`."""
+    """The contract of `impl.monitor.tables.unmap_range`, for a range of a live enclave outside its ELRANGE."""
+    _begin(machine)
+    s = machine.run.pre
+    outside = Or(end <= first, end <= s.elrange_first[owner], s.elrange_end[owner] <= first)
+    ready = And(is_enclave(owner), s.life[owner] != 0, outside)
+    machine.run.establish(f"{machine.run.fresh_name('unmap_range')}: SHARED-RANGE", condition(ready))
     removal = Removal.fresh(machine.run, machine.storage.nodes["leaf"], owner, first, end)
     machine.storage.fill("leaf", lambda keys: words.same(keys[1], removal.owner), removal.leaf)
     machine.run.rules.extend(removal.rules())
 
 
+def _begin(machine: SymbolicMachine) -> None:
+    """The loop begins in the state at the start of the run, of which the invariant is known."""
+    if not machine.storage.snapshot().unchanged(machine.run.pre):
+        raise EngineError("the loop begins in a state of which the invariant is not known")
+
+
 def removal_loop(run: Run, machine: SymbolicMachine, _: Number, __: Number, ___: Callable[[Number], None], /) -> None:
     """The whole of ``remove pages``: the invariant holds again, and only REMOVAL_FIELDS may have changed."""
-    if not machine.storage.snapshot().unchanged(run.pre):
-        raise EngineError("the loop begins in a state of which the invariant is not known")
+    _begin(machine)
     epoch = run.fresh_name("removal")
     for name in REMOVAL_FIELDS:
         machine.storage.havoc(name, epoch, lambda _: TRUE)
@@ -146,14 +162,22 @@ def removal_loop(run: Run, machine: SymbolicMachine, _: Number, __: Number, ___:
 LOOPS: Final[dict[str, Loop]] = {"remove pages": removal_loop}
 
 
-def removal_step(run: Run, _: SymbolicMachine, first: Number, end: Number, body: Callable[[Number], None], /) -> None:
+def removal_step(
+    run: Run, machine: SymbolicMachine, first: Number, end: Number, body: Callable[[Number], None], /
+) -> None:
     """One arbitrary step of ``remove pages`` from an arbitrary state that satisfies the invariant; the run ends there.
 
-    What the caller has decided on before the loop is not among REMOVAL_FIELDS, so it still holds at every step.
+    What the caller has decided on before the loop is not among REMOVAL_FIELDS, so it still holds at every step, which
+    is checked to leave the logs of all other fields alone.
     """
     i = run.fresh("step", 10)
     run.assume(condition(in_range(i, first, end)), "a step of the loop")
+    start, events = machine.storage.snapshot(), len(run.events)
     body(i)
+    if any(event[0] != "fetch" for event in run.events[events:]):
+        raise EngineError("a step of remove pages does something that its contract says nothing of")
+    kept = only_written(start, machine.storage.snapshot(), REMOVAL_FIELDS)
+    run.goals.append(("remove pages, step: OTHER-FIELDS", kept))
     raise PathEndError
 
 

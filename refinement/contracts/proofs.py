@@ -25,7 +25,7 @@ from refinement.engine.machine import SymbolicMachine
 from refinement.engine.obligations import Claim, path_claims, split
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
-from refinement.engine.values import Number, condition, ghost, merge, truth, unknown
+from refinement.engine.values import EngineError, Number, condition, ghost, merge, truth, unknown
 from refinement.invariants.layout import in_pool
 from refinement.invariants.rules import goal, rules
 from refinement.invariants.state import MonitorState
@@ -36,6 +36,8 @@ PAGE: Final = unknown("page", 36)
 TABLE: Final = unknown("table", 40)
 WORD: Final = unknown("word", 64)
 ANY_KIND, ANY_OWNER, ANY_PAGE = unknown("any.kind", 2), unknown("any.owner", 52), unknown("any.page", 36)
+
+POOL_MASK: Final = (1 << 40) - 1
 
 IN_PARTS: Final = ("ENTRY", "OWN-TABLES")
 """Clauses whose parts are claims of their own: together they are too much for one query."""
@@ -141,7 +143,7 @@ def _map_leaf(kind: int) -> Lemma:
 def _unmap(kind: int) -> Lemma:
     return Lemma(
         f"unmap/{kind}",
-        lambda s: And(OWNER != 0, _visible(s, kind)),
+        lambda s: _visible(s, kind),
         _call(tables.unmap, kind, OWNER, PAGE),
         _written(kind, 0),
         _old_root,
@@ -243,6 +245,7 @@ def _goals(lemma: Lemma, before: MonitorState, after: MonitorState, result: obje
     yield "ROOT", condition(after.root[ANY_KIND, ANY_OWNER] == lemma.root(before, result))
     yield "RESULT", condition(lemma.result(before, result))
     left, free = after.pool_free[()], before.pool_free[()]
+    yield "ROOM", _moved_alike(before, after)
     if lemma.most is not None:
         yield "POOL", condition(And(left <= free, free <= left + lemma.most))
     for clause in TABLE_CLAUSES:
@@ -252,6 +255,12 @@ def _goals(lemma: Lemma, before: MonitorState, after: MonitorState, result: obje
         if clause.name == "OWN-TABLES" and lemma.exempt is not None:
             holds = condition(Or(lemma.exempt(before, result), truth(holds)))
         yield clause.name, holds
+
+
+def _moved_alike(before: MonitorState, after: MonitorState) -> Term:
+    """As many frames were taken or given back as `pool_free` says, modulo the width of the fields."""
+    left, free = after.pool_free[()] + before.pool_room[()], before.pool_free[()] + after.pool_room[()]
+    return condition(left & POOL_MASK == free & POOL_MASK)
 
 
 def unmap_range_claims(setting: Setting) -> Iterator[Claim]:
@@ -269,7 +278,11 @@ def unmap_range_claims(setting: Setting) -> Iterator[Claim]:
         done = loops.Removal.fresh(run, machine.storage.nodes["leaf"], OWNER, first, i)
         machine.storage.fill("leaf", lambda keys: words.same(keys[1], done.owner), done.leaf)
         run.rules.extend(done.rules())
+        start = machine.storage.snapshot()
         tables.unmap_shared(machine, OWNER, i)  # type: ignore[arg-type]  # symbolic machine
+        if run.events:
+            raise EngineError("a step of unmap shared range does something that its contract says nothing of")
+        run.goals.append(("OTHER-FIELDS", loops.only_written(start, machine.storage.snapshot(), ("leaf",))))
         with ghost():
             run.goals.extend(loops.step_goals(done, i, machine.storage.nodes["leaf"]))
         return None

@@ -13,7 +13,7 @@ from refinement.bits import NestedFormat
 from refinement.contracts.machine import ContractMachine
 from refinement.engine.explorer import Path, explore
 from refinement.engine.instances import Rule
-from refinement.engine.machine import BUSY_CPU, Loop, SymbolicMachine, monitor_guard, symbolic_layout
+from refinement.engine.machine import BUSY_CPU, POOL_ROOM, Loop, SymbolicMachine, monitor_guard, symbolic_layout
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
 from refinement.engine.storage import FieldShape, Node, Shape, SymbolicStorage, View
@@ -22,23 +22,23 @@ from refinement.invariants.clause import Clause, Layout
 from refinement.invariants.layout import well_formed
 from refinement.invariants.rules import CLAUSES, COUNTING, instance, rules
 from refinement.invariants.state import MonitorState
-from refinement.invariants.tables import TABLE_CLAUSES
+from refinement.invariants.tables import POOL, TABLE_CLAUSES
 
 TABLE_FIELDS = ("pool_owner", "table_kind", "table_level", "table_prefix", "table_at")
 LEAF = FieldShape((2, 52, 36), 64)
 ROOT = FieldShape((2, 52), 40)
-GHOST = FieldShape((40,), 9)
+GHOSTS: dict[str, Shape] = {BUSY_CPU: FieldShape((40,), 9), POOL_ROOM: FieldShape((), 40)}
 
 
 def raw_shapes() -> dict[str, Shape]:
-    """The fields of the monitor's storage, and the ghost field."""
-    return {**FIELDS, BUSY_CPU: GHOST}
+    """The fields of the monitor's storage, and the ghost fields."""
+    return {**FIELDS, **GHOSTS}
 
 
 def contract_shapes() -> dict[str, Shape]:
     """The fields as handlers use them: page tables are a map from pages to leaves, their frames out of sight."""
     kept: dict[str, Shape] = {name: field for name, field in FIELDS.items() if name not in TABLE_FIELDS}
-    return kept | {"leaf": LEAF, "root": ROOT, BUSY_CPU: GHOST}
+    return kept | {"leaf": LEAF, "root": ROOT, **GHOSTS}
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ class Setting:
 
     @cached_property
     def facts(self) -> tuple[tuple[str, Term], ...]:
-        """What always holds: the layout is well formed, the acting CPU exists."""
+        """What always holds: the layout is well formed, the acting CPU exists (POOL is used to prove itself only)."""
         shape = condition(well_formed(self.state(self.before)))
         state = self.state(self.before)
-        always = [(c.name, instance(c, state, ())) for c in self.clauses if not c.keys]
+        always = [(c.name, instance(c, state, ())) for c in self.clauses if not c.keys and c is not POOL]
         return (("LAYOUT", shape), ("the acting CPU exists", condition(self.cpu < self.layout.cpus)), *always)
 
     def machine(self, run: Run) -> SymbolicMachine:

@@ -74,7 +74,7 @@ def map_own_table(machine: SymbolicMachine, owner: Number, table: Number) -> Non
     left = run.fresh("pool_free", 40)
     run.assume(condition(And(left <= old.pool_free[()], old.pool_free[()] <= left + MOST)), "takes at most 3 frames")
     guard, storage.guard = storage.guard, None
-    storage.pool_free[()] = left
+    machine.leave_free(left)
     storage.guard = guard
     view = storage.snapshot()
     with ghost():
@@ -91,6 +91,7 @@ def _demand(machine: SymbolicMachine, old: MonitorState, owner: Number, table: N
     own = And(old.pool_owner[table] == owner, old.table_kind[table] == bits.GUEST, in_pool(machine.layout, table))
     ready = And(is_enclave(owner), own, old.root[bits.NESTED, owner] != 0, old.pool_free[()] >= MOST)
     machine.run.require(condition(ready), "map_own_table is ready")
+    machine.counts_the_pool("map_own_table")
     for clause in waiving(owner, table):
         machine.run.require(goal(clause, old), f"invariant {clause.name}", apart=True)
 

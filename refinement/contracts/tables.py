@@ -27,13 +27,14 @@ def create_root(machine: SymbolicMachine, kind: int, owner: Number) -> Number:
     run.require(condition(owner != 0), "create_root: for an owner")
     run.require(condition(s.root[kind, owner] == 0), "create_root: there is none yet")
     run.require(condition(s.pool_free[()] >= 1), "create_root: a free frame")
+    machine.counts_the_pool("create_root")
     root = run.fresh("root", 40)
     run.assume(condition(in_pool(machine.layout, root)), "create_root gives a pool frame")
     for other in (bits.GUEST, bits.NESTED, bits.IO):
         if other != kind:
             run.assume(condition(s.root[other, owner] != root), "create_root gives a fresh frame")
     s.root[kind, owner] = root
-    s.pool_free[()] = s.pool_free[()] - 1
+    machine.leave_free(s.pool_free[()] - 1)
     if kind == bits.GUEST:
         machine.pending.append(root)
     run.event("pool_take", root)
@@ -94,7 +95,7 @@ def pool_release(machine: SymbolicMachine, owner: Number) -> None:
         machine.storage.fill(name, lambda keys: words.same(keys[1], whose), lambda _, zero=zero: zero)
     before, after = machine.storage.pool_free[()], run.fresh("pool_free", 40)
     run.assume(condition(before <= after), "pool_release frees frames")
-    machine.storage.pool_free[()] = after
+    machine.leave_free(after)
 
 
 def _visible(machine: SymbolicMachine, kind: int, owner: Number, page: Number, reason: str) -> None:
@@ -107,11 +108,12 @@ def _visible(machine: SymbolicMachine, kind: int, owner: Number, page: Number, r
 def _take(machine: SymbolicMachine, most: int, reason: str) -> None:
     free, run = machine.storage.pool_free[()], machine.run
     run.require(condition(most <= free), f"{reason}: at least {most} free frames")
+    machine.counts_the_pool(reason)
     if machine.pending and reason != "map_own_table":
         run.require(condition(False), f"{reason}: no guest root awaits its mapping")
     left = run.fresh("pool_free", 40)
     run.assume(condition(And(left <= free, free <= left + most)), f"{reason} takes at most {most} frames")
-    machine.storage.pool_free[()] = left
+    machine.leave_free(left)
 
 
 def _forget_pool_leaves(machine: SymbolicMachine, owner: Number) -> None:

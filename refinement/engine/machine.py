@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from model.language.logic import And, Implies, Not, Or
-from model.language.terms import Function, Term, bits, number, t_and, t_ite, t_not
+from model.language.terms import FALSE, Function, Term, bits, bv, number, t_and, t_ite, t_not
 from refinement.engine import words
 from refinement.engine.instances import Rule
 from refinement.engine.run import Run
@@ -34,6 +34,8 @@ OWNER_WIDTH: Final = 52
 XSTATE_WORDS: Final = 72
 BUSY_CPU: Final = "busy_cpu"
 """Ghost field, frame -> CPU: who made a TCS busy.  The monitor can not read it; it witnesses who is inside."""
+POOL_ROOM: Final = "pool_room"
+"""Ghost field: how many frames of the pool have no owner.  It moves only as the primitives give and take frames."""
 TABLE_RECORDS: Final = ("table_kind", "table_level", "table_prefix")
 
 
@@ -170,11 +172,13 @@ class SymbolicMachine:
         free = self.storage.pool_free[()]
         self.run.require(condition(owner != 0), "pool_take for an owner")
         self.run.require(condition(free >= 1), "pool_take with a free frame")
+        self.counts_the_pool("pool_take")
         frame = self.run.fresh("taken", FRAME_WIDTH)
         unowned = self.storage.pool_owner[frame] == 0
         self.run.assume(condition(And(in_pool(self.layout, frame), unowned)), "pool_take gives a free frame")
-        self.storage.pool_owner[frame] = owner
+        self.storage.put("pool_owner", (frame.term,), word_of(owner, OWNER_WIDTH, "value of pool_owner"))
         self.storage.pool_free[()] = free - 1
+        self.move_room(number((1 << FRAME_WIDTH) - 1, FRAME_WIDTH))
         self.run.event("pool_take", frame.term)
         return frame
 
@@ -196,7 +200,25 @@ class SymbolicMachine:
     def _free_more(self) -> None:
         before, after = self.storage.pool_free[()], self.run.fresh("pool_free", FRAME_WIDTH)
         self.run.assume(condition(before <= after), "pool_release frees frames")
-        self.storage.pool_free[()] = after
+        self.leave_free(after)
+
+    def leave_free(self, left: Number) -> None:
+        """`left` frames are free from now on: by as many as it said before, frames were taken or given back."""
+        before = self.storage.nodes["pool_free"].read(())
+        self.storage.pool_free[()] = left
+        after = self.storage.nodes["pool_free"].read(())
+        self.move_room(bv("bvsub", after, before))
+
+    def move_room(self, change: Term) -> None:
+        """Of the pool frames without an owner there are `change` more from now on (modulo their width)."""
+        room = self.storage.nodes[POOL_ROOM].read(())
+        self.storage.put(POOL_ROOM, (), words.add(room, change))
+
+    def counts_the_pool(self, name: str) -> None:
+        """Note that here `pool_free` is what it has to be, so that a frame which it promises exists."""
+        pre, now = self.run.pre, self.storage.snapshot()
+        goal = Implies(pre.pool_free[()] == pre.pool_room[()], now.pool_free[()] == now.pool_room[()])
+        self.run.establish(f"{self.run.fresh_name(name)}: POOL", condition(goal))
 
     # --- measurement ------------------------------------------------------------------------------------------------
 
@@ -268,7 +290,8 @@ def is_trusted(machine: SymbolicMachine, frame: Number) -> Term:
 def monitor_guard(machine: SymbolicMachine, acting: SymInt | None = None) -> Guard:
     """The monitor's own code touches only trusted memory directly, and EPCM entries of EPC frames only.
 
-    A TCS that becomes busy is noted as the acting CPU's (default: the constant `cpu`) in the ghost field.
+    A TCS that becomes busy is noted as the acting CPU's (default: the constant `cpu`) in the ghost field.  Who owns a
+    frame of the pool is left to the primitives.
     """
     cpu = unknown("cpu", 9).term if acting is None else acting.term
 
@@ -280,6 +303,8 @@ def monitor_guard(machine: SymbolicMachine, acting: SymInt | None = None) -> Gua
             machine.run.require(inside, f"epcm {access}: an EPC frame")
         elif name == "busy" and access == "write":
             machine.storage.put(BUSY_CPU, place, cpu)
+        elif name == "pool_owner" and access == "write":
+            machine.run.require(FALSE, "pool_owner is written by pool_take and pool_release alone")
 
     return guard
 

@@ -13,9 +13,9 @@ from refinement.invariants.enclaves import COUNTING, ENCLAVE_CLAUSES
 from refinement.invariants.pages import PAGE_CLAUSES
 from refinement.invariants.processors import PROCESSOR_CLAUSES
 from refinement.invariants.state import MonitorState
-from refinement.invariants.tables import TABLE_CLAUSES
+from refinement.invariants.tables import POOL, TABLE_CLAUSES
 
-CLAUSES: tuple[Clause, ...] = (*TABLE_CLAUSES, *PAGE_CLAUSES, *ENCLAVE_CLAUSES, *PROCESSOR_CLAUSES)
+CLAUSES: tuple[Clause, ...] = (*TABLE_CLAUSES, POOL, *PAGE_CLAUSES, *ENCLAVE_CLAUSES, *PROCESSOR_CLAUSES)
 
 
 __all__ = ["CLAUSES", "COUNTING", "goal", "instance", "rule", "rules"]

@@ -45,12 +45,27 @@ class _Occupants:
         return next((c for c in range(cpus) if s.cpu_mode[c] > 1 and s.cpu_tcs[c] == key), 0)
 
 
+class _Room:
+    """`pool_room[()]` of a concrete state: the number of pool frames without an owner."""
+
+    def __init__(self, state: MonitorState) -> None:
+        self._state = state
+
+    def __getitem__(self, key: tuple[()]) -> Number:
+        del key
+        s, y = self._state, self._state.layout
+        if not (isinstance(y.pool_first, int) and isinstance(y.epc_first, int)):
+            raise EngineError("only the pool of a concrete state can be counted")
+        return sum(1 for f in range(y.pool_first, y.epc_first) if s.pool_owner[f] == 0)
+
+
 class MonitorState:
-    """Fields of a storage by name, with `leaf` and `root`; `acting` is the CPU that takes the step."""
+    """Fields of a storage by name, with `leaf`, `root` and ghosts; `acting` is the CPU that takes the step."""
 
     leaf: Cells
     root: Cells
     busy_cpu: Cells
+    pool_room: Cells
 
     def __init__(
         self, fields: object, layout: Layout, form: NestedFormat, acting: Number = 0, focus: Number = 0
@@ -63,6 +78,7 @@ class MonitorState:
         self.by_contract = isinstance(fields, View) and "leaf" in fields.nodes
         if not isinstance(fields, View):
             self.busy_cpu = _Occupants(self)
+            self.pool_room = _Room(self)
         if not self.by_contract:
             self.leaf = _Leaves(self)
             self.root = _Roots(self)

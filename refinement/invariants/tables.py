@@ -79,6 +79,13 @@ def _with_owner(s: State, f: Number) -> Sequence[tuple[Number, ...]]:
     return [(s.pool_owner[f], f)]
 
 
+POOL = Clause(
+    "POOL",
+    "The monitor counts exactly the pool frames without an owner as free.",
+    {},
+    lambda s: s.pool_free[()] == s.pool_room[()],
+)
+
 TABLE_CLAUSES: tuple[Clause, ...] = (
     Clause(
         "TABLE",

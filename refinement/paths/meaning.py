@@ -18,7 +18,7 @@ from impl.machine.primitives import NestedFormat as MonitorFormat
 from model.language.terms import Function
 from refinement import bits
 from refinement.bits import NestedFormat
-from refinement.engine.machine import BUSY_CPU
+from refinement.engine.machine import BUSY_CPU, POOL_ROOM
 from refinement.engine.values import Number
 from refinement.invariants.check import layout_of
 from refinement.invariants.state import MonitorState
@@ -68,6 +68,8 @@ class Fields:
             return [(f,) for f, kind in s.sparse["table_kind"].items() if kind == bits.GUEST and isinstance(f, int)]
         if name == BUSY_CPU:
             return [(s.cpu_tcs[c],) for c in range(self.machine.layout.cpus) if s.cpu_mode[c] > 1]
+        if name == POOL_ROOM:
+            return [()]
         raise ValueError(f"{name} is not listed")
 
     @cached_property

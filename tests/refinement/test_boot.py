@@ -48,6 +48,7 @@ NEEDED = {
     "LEAF-WORD": f"{LAST}/NORMAL-LEAF",
     "EMPTY": f"{LAST}/EPCM",
     "STARTED": f"{LAST}/REGISTERS",
+    "POOL": f"{LAST}/POOL",
 }
 """Clause of the loops' invariants -> a claim that is not provable without it."""
 

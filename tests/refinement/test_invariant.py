@@ -78,6 +78,15 @@ def damage_shared(world: World) -> None:
     world.s.shared_end[enclave, 0] = 9
 
 
+def damage_count(world: World) -> None:
+    world.s.pool_free[()] += 1
+
+
+def damage_ownership(world: World) -> None:
+    root = next(f for f, level in world.s.sparse["table_level"].items() if level == 4)
+    world.s.pool_owner[root] = 0
+
+
 DAMAGES: list[tuple[Callable[[World], None], str]] = [
     (damage_epcm_owner, "EPCM"),
     (damage_scrubbing, "SCRUBBED"),
@@ -87,6 +96,8 @@ DAMAGES: list[tuple[Callable[[World], None], str]] = [
     (damage_tlb, "TLB"),
     (damage_busy, "BUSY"),
     (damage_shared, "SHARED"),
+    (damage_count, "POOL"),
+    (damage_ownership, "POOL"),
 ]
 
 
