@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from audit.photograph import BadInputError, Frames, Kind, Machine, Mask, Photograph, Root, Words
 
+AS_HOST = 0
+"""Levels of a nested table of AMD: it has as many as the host's own tables, which no VMCB tells (APM 2, 15.25.3)."""
+
 _AT_A_TIME = 1024
 _LA57 = 1 << 12  # of CR4
 
@@ -41,11 +44,10 @@ def control_blocks(photograph: Photograph, machine: Machine) -> Iterator[Root]:
         BadInputError: a guest runs on shadow tables of another format.
     """
     address_mask = _address_mask(machine)
-    host_levels = 5 if any(processor.cr4 & _LA57 for processor in machine.processors) else 4
     for frames in _pieces(photograph):
         words, _ = photograph.read(frames)
         for row in np.flatnonzero(_vmcb_like(words)).tolist():
-            yield from _of_vmcb(photograph, int(frames[row]), words[row], address_mask, host_levels)
+            yield from _of_vmcb(photograph, int(frames[row]), words[row], address_mask)
         rows = np.flatnonzero(_vmcs_like(words))
         yield from _of_vmcs(photograph, frames[rows], words[rows], address_mask)
 
@@ -99,9 +101,7 @@ def _vmcb_like(words: Words) -> Mask:
     return control & (state | (holds(_NESTED, _NP_ENABLE | _SEV_ES)))
 
 
-def _of_vmcb(
-    photograph: Photograph, page: int, words: NDArray[np.uint64], address_mask: int, host_levels: int
-) -> Iterator[Root]:
+def _of_vmcb(photograph: Photograph, page: int, words: NDArray[np.uint64], address_mask: int) -> Iterator[Root]:
     """The tables that one VMCB names.
 
     A stale VMCB, or one inside a guest, mostly names a frame that is no table by now: dropped.  A frame that is absent
@@ -128,7 +128,7 @@ def _of_vmcb(
     if _top_table(photograph, nested, Kind.NPT, address_mask) is False:
         return
     name = f"npt-{nested << 12:#x}"
-    yield Root(name, Kind.NPT, host_levels, nested, why=f"N_CR3 in the {block}", guest=True)
+    yield Root(name, Kind.NPT, AS_HOST, nested, why=f"N_CR3 in the {block}", guest=True)
     if long_mode and not at(_NESTED) & _SEV_ES:
         # A guest's CR3 is a guest-physical address, whose width the guest's own CPUID tells: 52 bits at most.
         guest = (at(_CR3) & ((1 << 52) - 4096)) >> 12

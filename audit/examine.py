@@ -28,12 +28,14 @@ class Told:
     """What the user says beside the photograph.
 
     policy: a file, or None for the defaults.  roots: beside those of the photograph, or in their place if it names
-    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.
+    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.  levels: of nested tables
+    of AMD that are found.
     """
 
     policy: Path | None = None
     roots: tuple[Root, ...] = ()
     maxphyaddr: int | None = None
+    levels: int | None = None
 
 
 def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
@@ -64,7 +66,7 @@ def survey(photograph: Photograph, told: Told, domains: Sequence[Domain], say: S
 def _begin(photograph: Photograph, told: Told, say: Say) -> tuple[PolicyFile | None, Machine, tuple[Root, ...]]:
     file = read_policy(told.policy) if told.policy else None
     machine = file.machine(photograph.machine) if file else photograph.machine
-    machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr)
+    machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr, levels=told.levels)
     say("finding roots")
     alone = bool(told.roots) or (file is not None and file.stands_alone)
     return file, machine, (*told.roots, *(machine.roots if alone else find_roots(photograph, machine)))
@@ -113,7 +115,9 @@ def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequ
             " hypervisor; give --maxphyaddr, or maxphyaddr in a policy"
         )
     if not photograph.machine.roots:
-        yield from (f"{root.name}: {root.why}" for root in roots if root.why)
+        for root in roots:
+            if root.why:
+                yield f"{root.name}, {root.levels} levels: {root.why}{root.doubt and '; '}{root.doubt}"
     used = {name for domain in policy.domains for name in domain.roots}
     left = [root.name for root in roots if root.name not in used]
     if left:

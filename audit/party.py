@@ -91,6 +91,10 @@ class Party:
         """Up to `most` paths to these frames with at least these rights."""
         return islice((way for reach in reaches for way in reach.ways(first, count, rights, most)), most)
 
+    def doubts(self, reaches: Sequence[Reach]) -> list[str]:
+        """What is doubtful about the roots of these reaches, in words."""
+        return [f"{reach.root.name}: {reach.root.doubt}" for reach in reaches if reach.root.doubt]
+
     def unknown(self, reaches: Sequence[Reach]) -> dict[str, int]:
         """How many entries of these reaches nobody can follow, by trouble in words."""
         found: dict[str, int] = {}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
 
-from audit.control_blocks import control_blocks
+from audit.control_blocks import AS_HOST, control_blocks
 from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Photograph, Processor, Root
 
 _PG, _PAE, _LA57, _LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10  # CR0.PG, CR4.PAE, CR4.LA57, EFER.LMA
 _PAGE_SIZE = np.uint64(1 << 7)  # which no entry of level 4 or 5 has set (SDM 3A, 4.5)
 _REASONS_MOST = 4
+DEPTH_UNKNOWN = (
+    "nothing in the file tells whether it has 4 levels or 5; give --levels 4 or --levels 5, or name it as a root"
+)
+LEVELS_DISAGREE = "what names this table disagrees on whether it has 4 levels or 5; name it as a root"
 # What Linux keeps different in the two copies of an entry of the user half: A, D (set by the CPU) and NX.
 _DIFFERING = np.uint64(1 << 5 | 1 << 6 | 1 << 63)
 
@@ -30,33 +34,68 @@ def find_roots(photograph: Photograph, machine: Machine) -> tuple[Root, ...]:
 
 
 def _candidates(photograph: Photograph, machine: Machine) -> Iterator[Root]:
-    blocks = _joined(photograph, control_blocks(photograph, machine))
+    blocks = list(control_blocks(photograph, machine))
     guests = {root.frame for root in blocks if root.inside}
-    for processor in machine.processors:
-        yield from _of_processor(photograph, machine, processor, guests)
+    processors = [
+        root for processor in machine.processors for root in _of_processor(photograph, machine, processor, guests)
+    ]
+    yield from processors
     if machine.kernel:
         yield machine.kernel
-    yield from blocks
+    levels = _host_levels(photograph, machine, [root for root in processors if root.frame not in guests])
+    yield from (_as_host(root, levels) for root in blocks)
+
+
+def _host_levels(photograph: Photograph, machine: Machine, tables: Sequence[Root]) -> int | None:
+    """Levels of the hypervisor's own paging, if something tells them; tables: those of CPUs that ran no guest.
+
+    A CPU whose table is absent counts for nothing: its CR3, and with it CR4, may be a guest's.
+    """
+    if machine.levels or machine.kernel:
+        return machine.levels or (machine.kernel and machine.kernel.levels)
+    there = photograph.read(np.array([root.frame for root in tables], np.uint64))[1]
+    said = {root.levels for root, known in zip(tables, there.tolist(), strict=True) if known}
+    return said.pop() if len(said) == 1 else None
+
+
+def _as_host(root: Root, levels: int | None) -> Root:
+    """A root whose levels are the host's."""
+    if root.levels != AS_HOST:
+        return root
+    return replace(root, levels=levels or 4, doubt="" if levels else DEPTH_UNKNOWN)
 
 
 def _joined(photograph: Photograph, candidates: Iterable[Root]) -> tuple[Root, ...]:
-    """Candidates for one table as one root, with the first name and the first reasons."""
+    """Candidates for one table as one root, with the first name and the first reasons.
+
+    It is in doubt if the candidates disagree on its levels, if all are in doubt, or if it lies inside one that is.
+    """
     roots = dict[tuple[Kind, int, str], Root]()
     reasons = dict[tuple[Kind, int, str], int]()
     for root in candidates:
         key = root.kind, root.frame, root.inside
         reasons[key] = reasons.get(key, 0) + 1
         if key not in roots:
-            roots[key] = root
-        elif reasons[key] <= _REASONS_MOST:
-            roots[key] = replace(roots[key], why=f"{roots[key].why}; {root.why}", guest=roots[key].guest or root.guest)
+            roots[key] = replace(root, found=True)
+        else:
+            known = roots[key]
+            why = f"{known.why}; {root.why}" if reasons[key] <= _REASONS_MOST else known.why
+            doubt = LEVELS_DISAGREE if {root.levels, known.levels} == {4, 5} else known.doubt and root.doubt
+            doubt = LEVELS_DISAGREE if known.doubt == LEVELS_DISAGREE else doubt
+            roots[key] = replace(known, why=why, guest=known.guest or root.guest, doubt=doubt)
         if len(roots) > ROOTS_MOST:
             raise BadInputError(
                 f"{photograph.name}: found more than {ROOTS_MOST} candidates for roots; name them in a policy"
             )
     more = {key: count - _REASONS_MOST for key, count in reasons.items() if count > _REASONS_MOST}
+    doubts = {root.name: root.doubt for root in roots.values()}
     return tuple(
-        replace(root, why=f"{root.why}; and {more[key]} more") if key in more else root for key, root in roots.items()
+        replace(
+            root,
+            why=f"{root.why}; and {more[key]} more" if key in more else root.why,
+            doubt=root.doubt or (f"{root.inside}: {doubts[root.inside]}" if doubts.get(root.inside) else ""),
+        )
+        for key, root in roots.items()
     )
 
 

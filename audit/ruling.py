@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -74,16 +74,23 @@ class Question:
     words: str
     sides: tuple[tuple[Party, tuple[Reach, ...]], ...]
 
-    def rule(self, violating: Ranges, wanted: Wanted, note: str = "") -> Ruling:
-        """The ruling, given the frames that violate the demand; wanted: which leaves are part of the violation."""
+    def rule(self, violating: Ranges, wanted: Wanted, note: str = "", doubts: Sequence[str] = ()) -> Ruling:
+        """The ruling, given the frames that violate the demand; wanted: which leaves are part of the violation.
+
+        doubts: why there may be more such frames.  If a root of a side is in doubt, nothing is known.
+        """
         names = tuple(party.name for party, _ in self.sides)
         ruling = partial(Ruling, self.id, self.clause, self.name, self.words, names)
+        rests_on = [doubt for party, reaches in self.sides for doubt in party.doubts(reaches)]
+        if rests_on:
+            return ruling(Answer.UNKNOWN, reason="; ".join(rests_on))
         violating, doubtful = self._before_the_horizon(violating)
         if violating:
             pieces = self._pieces(violating.start(MOST_RANGES), wanted)
             findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces))
             return ruling(Answer.VIOLATED, violating.frames, len(violating), findings)
         reasons = [BEYOND.format(doubtful.frames)] if doubtful else []
+        reasons += [*doubts]
         reasons += [self._doubt(party, reaches) for party, reaches in self.sides]
         reason = "; ".join(filter(None, reasons))
         return ruling(Answer.UNKNOWN, reason=reason) if reason else ruling(Answer.HOLDS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from audit.decide import Decision
 from audit.examine import Told, examine
 from audit.readers import open_photograph
@@ -13,8 +15,8 @@ from tests.audit.cores import Memory
 LARGE = 0x87  # present, writable, user, page size
 
 
-def audited(path: Path, maxphyaddr: int | None = 40) -> Decision:
-    return examine(open_photograph(path), Told(maxphyaddr=maxphyaddr), lambda _: None)
+def audited(path: Path, maxphyaddr: int | None = 40, levels: int | None = 4) -> Decision:
+    return examine(open_photograph(path), Told(maxphyaddr=maxphyaddr, levels=levels), lambda _: None)
 
 
 def wrong(decision: Decision) -> dict[str, list[tuple[int, int]]]:
@@ -43,6 +45,29 @@ def test_guests_of_found_control_blocks_are_disjoint(tmp_path: Path) -> None:
     assert {ruling.id for ruling in decision.rulings} >= {f"audit/disjoint/npt-{a << 12:#x}/npt-{b << 12:#x}"}
     assert wrong(decision) == {}
     assert any("VMCB" in note for note in decision.notes)
+
+
+@pytest.mark.parametrize("levels", [4, 5])
+def test_nothing_is_known_of_nested_tables_whose_depth_nothing_tells(tmp_path: Path, levels: int) -> None:
+    memory, a, b = two_guests(levels)
+    memory.map(b, levels, 9 << 12, 0x400)
+    path = memory.write_raw(tmp_path / "image")
+    assert wrong(audited(path, levels=levels))[f"audit/disjoint/npt-{a << 12:#x}/npt-{b << 12:#x}"] == [(0x400, 1)]
+    decision = audited(path, levels=None)
+    nested = [ruling for ruling in decision.rulings if "guest" not in ruling.id]
+    assert {ruling.answer for ruling in nested} == {Answer.UNKNOWN}
+    assert all("give --levels 4 or --levels 5" in ruling.reason for ruling in nested)
+    assert any(f"npt-{a << 12:#x}, 4 levels: N_CR3" in note for note in decision.notes)
+
+
+def test_nothing_is_known_of_who_may_reach_a_table_in_doubt(tmp_path: Path) -> None:
+    memory, _, b = two_guests()
+    memory.map(0x90, 4, 0x5000, 0x900)
+    memory.vmcs(0x30, 0x9001E)
+    rulings = {r.id: r for r in audited(memory.write_raw(tmp_path / "image"), levels=None).rulings}
+    assert rulings["audit/absent/ept-0x90000"].answer is Answer.HOLDS
+    assert rulings["audit/tables/ept-0x90000"].answer is Answer.UNKNOWN
+    assert f"npt-{b << 12:#x}: nothing in the file tells" in rulings["audit/tables/ept-0x90000"].reason
 
 
 def test_a_small_page_inside_another_guests_large_page_is_found(tmp_path: Path) -> None:

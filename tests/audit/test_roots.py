@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from audit import roots
 from audit.photograph import BadInputError, Kind, Machine, Processor, Root
 from audit.readers import open_photograph
-from audit.roots import find_roots
+from audit.roots import DEPTH_UNKNOWN, LEVELS_DISAGREE, find_roots
 from tests.audit.cores import LA57, LONG_MODE, Memory, note
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
@@ -186,6 +186,45 @@ def test_a_nested_table_of_amd_has_as_many_levels_as_its_host(tmp_path):
     photograph = open_photograph(memory.write_core(tmp_path / "core"))
     told = machine((LONG_MODE[0], 0x20000, 0x20 | LA57))
     assert [r.levels for r in find_roots(photograph, told) if r.kind is Kind.NPT] == [5]
+
+
+@pytest.mark.parametrize(
+    ("told", "levels"),
+    [
+        ({}, None),
+        ({"levels": 5}, 5),
+        ({"kernel": Root("kernel", Kind.X86, 5, 0x30)}, 5),
+        ({"processors": (Processor(0, 0x5000, 0x20 | LA57, LONG_MODE[0]),)}, None),
+        ({"processors": (Processor(0, 0x777000, 0x20 | LA57, LONG_MODE[0]),)}, None),
+        ({"processors": tuple(Processor(n, 0x20000, 0x20 | n * LA57, LONG_MODE[0]) for n in (0, 1))}, None),
+        ({"processors": (Processor(0, 0x30000, 0x20, LONG_MODE[0]),), "levels": 5}, 5),
+    ],
+    ids=["nothing", "the user", "the kernel", "a CPU in a guest", "an absent table", "CPUs disagree", "the user first"],
+)
+def test_who_tells_the_levels_of_a_nested_table(tmp_path, told, levels):
+    memory = with_table(5)
+    memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
+    memory.frame(5)
+    memory.map(0x30, 5, 0, 0x99)
+    photograph = open_photograph(memory.write_core(tmp_path / "core"))
+    (nested,) = [root for root in find_roots(photograph, Machine(**told)) if root.kind is Kind.NPT]
+    assert (nested.levels, nested.doubt) == ((levels, "") if levels else (4, DEPTH_UNKNOWN))
+
+
+def test_what_lies_inside_a_root_in_doubt_is_in_doubt(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
+    _, guest = find_roots(open_photograph(memory.write_raw(tmp_path / "image")), Machine())
+    assert guest.doubt == f"npt-0x20000: {DEPTH_UNKNOWN}"
+
+
+def test_a_table_that_is_named_with_4_and_5_levels_is_in_doubt(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, nested=0, cr3=0x20000)
+    memory.vmcb(0x11, nested=0, cr3=0x20000, la57=True)
+    memory.vmcb(0x12, nested=0, cr3=0x20000)
+    (root,) = find_roots(open_photograph(memory.write_raw(tmp_path / "image")), Machine())
+    assert root.doubt == LEVELS_DISAGREE
 
 
 def test_many_vmcbs_with_one_nested_table_are_one_root_with_some_reasons(tmp_path):

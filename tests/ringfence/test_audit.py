@@ -159,8 +159,9 @@ def test_marks_of_a_hypervisor_are_not_taken_for_sharing(audit, tmp_path: Path) 
     said = audit(clean)
     assert said.code == 2
     assert "may be marks of a hypervisor" in said.out
-    assert audit(clean, "--maxphyaddr", "40").code == 0
-    for options in ((), ("--maxphyaddr", "40")):
+    assert audit(clean, "--maxphyaddr", "40").code == 2
+    assert audit(clean, "--maxphyaddr", "40", "--levels", "4").code == 0
+    for options in (("--levels", "4"), ("--levels", "4", "--maxphyaddr", "40")):
         rows = audit(shared, *options, "--json").document["results"]
         assert [row["values"]["frames"] for row in rows if row["verdict"] == "REFUTED"] == [1]
 
