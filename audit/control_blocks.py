@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import BadInputError, Frames, Kind, Machine, Mask, Photograph, Root, Words
+from audit.photograph import Frames, Kind, Machine, Mask, Photograph, Root, Say, Words
 
 AS_HOST = 0
 """Levels of a nested table of AMD: it has as many as the host's own tables, which no VMCB tells (APM 2, 15.25.3)."""
@@ -35,19 +35,17 @@ _POINTERS_MOST = 8
 """A page with more words than this that can be EPT pointers is no VMCS, which has one."""
 
 
-def control_blocks(photograph: Photograph, machine: Machine) -> Iterator[Root]:
+def control_blocks(photograph: Photograph, machine: Machine, tell: Say) -> Iterator[Root]:
     """A root for each nested, guest's or shadow table that a VMCB or VMCS names, with the reason; one may come twice.
 
     Frames are read once, in order; beside those, at most `_POINTERS_MOST` for each of them.
-
-    Raises:
-        BadInputError: a guest runs on shadow tables of another format.
+    tell: told of each that an audit cannot use, and why.
     """
     address_mask = _address_mask(machine)
     for frames in _pieces(photograph):
         words, _ = photograph.read(frames)
         for row in np.flatnonzero(_vmcb_like(words)).tolist():
-            yield from _of_vmcb(photograph, int(frames[row]), words[row], address_mask)
+            yield from _of_vmcb(photograph, int(frames[row]), words[row], address_mask, tell)
         rows = np.flatnonzero(_vmcs_like(words))
         yield from _of_vmcs(photograph, frames[rows], words[rows], address_mask)
 
@@ -101,7 +99,9 @@ def _vmcb_like(words: Words) -> Mask:
     return control & (state | (holds(_NESTED, _NP_ENABLE | _SEV_ES)))
 
 
-def _of_vmcb(photograph: Photograph, page: int, words: NDArray[np.uint64], address_mask: int) -> Iterator[Root]:
+def _of_vmcb(
+    photograph: Photograph, page: int, words: NDArray[np.uint64], address_mask: int, tell: Say
+) -> Iterator[Root]:
     """The tables that one VMCB names.
 
     A stale VMCB, or one inside a guest, mostly names a frame that is no table by now: dropped.  A frame that is absent
@@ -117,10 +117,8 @@ def _of_vmcb(photograph: Photograph, page: int, words: NDArray[np.uint64], addre
     guest = (at(_CR3) & address_mask) >> 12
     if not at(_NESTED) & _NP_ENABLE:
         if at(_CR0) & _PG and not long_mode:
-            raise BadInputError(
-                f"{photograph.name}: {block}: expected 4-level or 5-level shadow tables, not 32-bit or PAE"
-            )
-        if long_mode and _top_table(photograph, guest, Kind.X86, address_mask) is not False:
+            tell(f"{block} is left out: its guest runs on shadow tables for 32-bit or PAE paging")
+        elif long_mode and _top_table(photograph, guest, Kind.X86, address_mask) is not False:
             why = f"CR3 in the {block}, whose nested paging is off: a shadow table"
             yield Root(f"shadow-{guest << 12:#x}", Kind.X86, levels, guest, why=why, guest=True)
         return

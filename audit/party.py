@@ -124,7 +124,7 @@ def walk_all(
         if name not in done:
             root = by_name[name]
             nested = reach(root.inside) if root.inside else None
-            if nested is None and root.frame >= photograph.end:
+            if nested is None and root.frame >= photograph.end and not root.found:
                 raise BadInputError(
                     f"{photograph.name}: the root {root.name!r} at {root.frame << 12:#x} lies beyond the last frame of"
                     f" the photograph, which ends at {photograph.end << 12:#x}."

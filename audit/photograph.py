@@ -6,13 +6,16 @@ reports it.  Frame numbers are physical addresses >> 12; a frame is 512 little-e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Say = Callable[[str], None]
+"""Told something for people, in words: what is being done now, or what was left out and why."""
 
 ROOTS_MOST = 4096
 """More roots than this are refused: an image of noise, or a hostile index, may name any number of them."""

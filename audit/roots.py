@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from audit.control_blocks import AS_HOST, control_blocks
-from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Photograph, Processor, Root
+from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Photograph, Processor, Root, Say
 
 _PG, _PAE, _LA57, _LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10  # CR0.PG, CR4.PAE, CR4.LA57, EFER.LMA
 _PAGE_SIZE = np.uint64(1 << 7)  # which no entry of level 4 or 5 has set (SDM 3A, 4.5)
@@ -22,22 +22,23 @@ LEVELS_DISAGREE = "what names this table disagrees on whether it has 4 levels or
 _DIFFERING = np.uint64(1 << 5 | 1 << 6 | 1 << 63)
 
 
-def find_roots(photograph: Photograph, machine: Machine) -> tuple[Root, ...]:
+def find_roots(photograph: Photograph, machine: Machine, tell: Say = lambda _: None) -> tuple[Root, ...]:
     """The roots that the photograph names, or else all candidates, each table once, with every reason.
 
-    machine: what the photograph says of itself, or what a policy knows better.
+    machine: what the photograph says of itself, or what a policy knows better.  tell: told of each candidate that is
+    left out, and why.
 
     Raises:
-        BadInputError: a CPU uses another kind of paging, its CR3 leads nowhere, or there are over `ROOTS_MOST` roots.
+        BadInputError: there are over `ROOTS_MOST` roots.
     """
-    return machine.roots or _joined(photograph, _candidates(photograph, machine))
+    return machine.roots or _joined(photograph, _candidates(photograph, machine, tell))
 
 
-def _candidates(photograph: Photograph, machine: Machine) -> Iterator[Root]:
-    blocks = list(control_blocks(photograph, machine))
+def _candidates(photograph: Photograph, machine: Machine, tell: Say) -> Iterator[Root]:
+    blocks = list(control_blocks(photograph, machine, tell))
     guests = {root.frame for root in blocks if root.inside}
     processors = [
-        root for processor in machine.processors for root in _of_processor(photograph, machine, processor, guests)
+        root for processor in machine.processors for root in _of_processor(photograph, machine, processor, guests, tell)
     ]
     yield from processors
     if machine.kernel:
@@ -100,7 +101,7 @@ def _joined(photograph: Photograph, candidates: Iterable[Root]) -> tuple[Root, .
 
 
 def _of_processor(
-    photograph: Photograph, machine: Machine, processor: Processor, guests: AbstractSet[int]
+    photograph: Photograph, machine: Machine, processor: Processor, guests: AbstractSet[int], tell: Say
 ) -> Iterator[Root]:
     """The table that a CPU uses, and its other half under kernel page-table isolation.
 
@@ -109,22 +110,19 @@ def _of_processor(
     """
     place = f"CPU {processor.number}"
     if processor.cr0 is not None and not processor.cr0 & _PG:
-        return  # a CPU without paging, such as one that waits to be started, uses no table
+        tell(f"{place} is left out: it does not page, as one that waits to be started")
+        return
     if not processor.cr4 & _PAE or (processor.efer is not None and not processor.efer & _LMA):
-        raise BadInputError(
-            f"{photograph.name}: {place}: expected 4-level or 5-level paging (SDM 3A 4.1.1), not 32-bit or PAE"
-        )
+        tell(f"{place} is left out: it uses 32-bit or PAE paging (SDM 3A 4.1.1), itself or for a guest that it runs")
+        return
     mask = (1 << (machine.maxphyaddr or 52)) - 4096
     if machine.encryption_bit is not None:
         mask &= ~(1 << machine.encryption_bit)
     frame = (processor.cr3 & mask) >> 12
     if not _can_be_table(photograph, frame, mask):
-        if frame in guests:
-            return
-        raise BadInputError(
-            f"{photograph.name}: {place}: expected a page table at {frame << 12:#x}, where CR3 points; if that is a CR3"
-            " of a guest, name the roots in a policy"
-        )
+        runs = "runs" if frame in guests else "may run"
+        tell(f"{place} is left out: CR3 points to {frame << 12:#x}, which is no page table; it {runs} a guest")
+        return
     levels = 5 if processor.cr4 & _LA57 else 4
     name = f"cpu{processor.number}"
     yield Root(name, Kind.X86, levels, frame, why=f"CR3 of {place}")

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from audit.compare import Comparison, compare
 from audit.decide import Decision
-from audit.examine import Say, Told, examine, survey
-from audit.photograph import BadInputError, Kind, Photograph, Root
+from audit.examine import Told, examine, survey
+from audit.photograph import BadInputError, Kind, Photograph, Root, Say
 from audit.readers import open_photograph
 from proofs.obligation import Json
 from proofs.results import Result, exit_code

@@ -70,6 +70,19 @@ def test_nothing_is_known_of_who_may_reach_a_table_in_doubt(tmp_path: Path) -> N
     assert f"npt-{b << 12:#x}: nothing in the file tells" in rulings["audit/tables/ept-0x90000"].reason
 
 
+def test_a_candidate_that_cannot_be_used_ends_no_audit(tmp_path: Path) -> None:
+    memory, _, _ = two_guests()
+    memory.vmcb(0x30, n_cr3=1 << 38)
+    for number in range(22):
+        memory.vmcb(0x31 + number, nested=0)
+        memory.frame(0x31 + number)[0x4D0 // 8] = 0x1000
+    decision = audited(memory.write_raw(tmp_path / "image"))
+    assert set(wrong(decision)) >= {"audit/absent/npt-0x4000000000"}
+    assert all(ruling.answer is not Answer.VIOLATED for ruling in decision.rulings)
+    left_out = [note for note in decision.notes if "left out" in note]
+    assert (len(left_out), left_out[-1]) == (21, "and 2 more candidates for roots left out")
+
+
 def test_a_small_page_inside_another_guests_large_page_is_found(tmp_path: Path) -> None:
     memory, a, b = two_guests()
     memory.map(a, 4, 1 << 30, 0x40000, LARGE, leaf_level=3)
