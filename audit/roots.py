@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from audit.control_blocks import AS_HOST, control_blocks
+from audit.forgeries import readings, sifted, writers_of
 from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Photograph, Processor, Root, Say
 
 _PG, _PAE, _LA57, _LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10  # CR0.PG, CR4.PAE, CR4.LA57, EFER.LMA
@@ -36,24 +37,35 @@ def find_roots(photograph: Photograph, machine: Machine, tell: Say = lambda _: N
 
 def _candidates(photograph: Photograph, machine: Machine, tell: Say) -> Iterator[Root]:
     blocks = list(control_blocks(photograph, machine, tell))
-    guests = {root.frame for root in blocks if root.inside}
+    _bound(photograph, len({(block.roots[0].kind, block.roots[0].frame) for block in blocks}))
+    guests = {root.frame for block in blocks for root in block.roots if root.inside}
     processors = [
         root for processor in machine.processors for root in _of_processor(photograph, machine, processor, guests, tell)
     ]
     yield from processors
     if machine.kernel:
         yield machine.kernel
-    levels = _host_levels(photograph, machine, [root for root in processors if root.frame not in guests])
-    yield from (_as_host(root, levels) for root in blocks)
+    told = machine.levels or (machine.kernel and machine.kernel.levels)
+    frames = [*(root.frame for root in processors), *(block.page for block in blocks)]
+    tables = [reading for block in blocks for reading in readings(block.roots[0], told)]
+    writers = writers_of(photograph, machine, tables, [*frames, *(frame for _, frame, _ in tables)])
+    hosts = [root for root in processors if root.frame not in guests and root.frame not in writers]
+    levels = told or _levels_of(photograph, hosts)
+    yield from (_as_host(root, levels) for root in sifted(blocks, writers, levels, tell))
 
 
-def _host_levels(photograph: Photograph, machine: Machine, tables: Sequence[Root]) -> int | None:
-    """Levels of the hypervisor's own paging, if something tells them; tables: those of CPUs that ran no guest.
+def _bound(photograph: Photograph, number: int) -> None:
+    if number > ROOTS_MOST:
+        raise BadInputError(
+            f"{photograph.name}: found more than {ROOTS_MOST} candidates for roots; name them in a policy"
+        )
+
+
+def _levels_of(photograph: Photograph, tables: Sequence[Root]) -> int | None:
+    """Levels of the hypervisor's own paging, as CPUs tell them; tables: of those whose CR3 is no guest's.
 
     A CPU whose table is absent counts for nothing: its CR3, and with it CR4, may be a guest's.
     """
-    if machine.levels or machine.kernel:
-        return machine.levels or (machine.kernel and machine.kernel.levels)
     there = photograph.read(np.array([root.frame for root in tables], np.uint64))[1]
     said = {root.levels for root, known in zip(tables, there.tolist(), strict=True) if known}
     return said.pop() if len(said) == 1 else None
@@ -63,41 +75,36 @@ def _as_host(root: Root, levels: int | None) -> Root:
     """A root whose levels are the host's."""
     if root.levels != AS_HOST:
         return root
-    return replace(root, levels=levels or 4, doubt="" if levels else DEPTH_UNKNOWN)
+    return replace(root, levels=levels or 4, doubt=root.doubt if levels else DEPTH_UNKNOWN)
 
 
 def _joined(photograph: Photograph, candidates: Iterable[Root]) -> tuple[Root, ...]:
     """Candidates for one table as one root, with the first name and the first reasons.
 
-    It is in doubt if the candidates disagree on its levels, if all are in doubt, or if it lies inside one that is.
+    Candidates that are in doubt say nothing beside one that is not.  The root is in doubt if all of them are, if they
+    disagree on its levels, or if it lies inside one that is.
     """
-    roots = dict[tuple[Kind, int, str], Root]()
-    reasons = dict[tuple[Kind, int, str], int]()
+    groups = dict[tuple[Kind, int, str], list[Root]]()
     for root in candidates:
-        key = root.kind, root.frame, root.inside
-        reasons[key] = reasons.get(key, 0) + 1
-        if key not in roots:
-            roots[key] = replace(root, found=True)
-        else:
-            known = roots[key]
-            why = f"{known.why}; {root.why}" if reasons[key] <= _REASONS_MOST else known.why
-            doubt = LEVELS_DISAGREE if {root.levels, known.levels} == {4, 5} else known.doubt and root.doubt
-            doubt = LEVELS_DISAGREE if known.doubt == LEVELS_DISAGREE else doubt
-            roots[key] = replace(known, why=why, guest=known.guest or root.guest, doubt=doubt)
-        if len(roots) > ROOTS_MOST:
-            raise BadInputError(
-                f"{photograph.name}: found more than {ROOTS_MOST} candidates for roots; name them in a policy"
-            )
-    more = {key: count - _REASONS_MOST for key, count in reasons.items() if count > _REASONS_MOST}
-    doubts = {root.name: root.doubt for root in roots.values()}
+        groups.setdefault((root.kind, root.frame, root.inside), []).append(root)
+        _bound(photograph, len(groups))
+    roots = [_one(group) for group in groups.values()]
+    doubts = {root.name: root.doubt for root in roots}
     return tuple(
-        replace(
-            root,
-            why=f"{root.why}; and {more[key]} more" if key in more else root.why,
-            doubt=root.doubt or (f"{root.inside}: {doubts[root.inside]}" if doubts.get(root.inside) else ""),
-        )
-        for key, root in roots.items()
+        replace(root, doubt=root.doubt or (f"{root.inside}: {doubts[root.inside]}" if doubts.get(root.inside) else ""))
+        for root in roots
     )
+
+
+def _one(group: Sequence[Root]) -> Root:
+    """The root that all of these name."""
+    sure = [root for root in group if not root.doubt] or group
+    why = "; ".join(root.why for root in group[:_REASONS_MOST])
+    if len(group) > _REASONS_MOST:
+        why = f"{why}; and {len(group) - _REASONS_MOST} more"
+    doubt = sure[0].doubt if len({root.levels for root in sure}) == 1 else LEVELS_DISAGREE
+    guest = any(root.guest for root in sure)
+    return replace(sure[0], name=group[0].name, why=why, guest=guest, doubt=doubt, found=True)
 
 
 def _of_processor(

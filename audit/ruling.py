@@ -43,7 +43,8 @@ class Ruling:
 
     frames, ranges: how many frames violate it, in how many maximal ranges.  findings: the first MOST_RANGES of these,
     cut where the rights of a side change.
-    reason: why it is not known.  mishaps: what the walk could not follow, if that is what the ruling is about.
+    reason: why it is not known, or what a violation rests on.  mishaps: what the walk could not follow, if that is what
+    the ruling is about.
     """
 
     id: str
@@ -88,12 +89,18 @@ class Question:
         if violating:
             pieces = self._pieces(violating.start(MOST_RANGES), wanted)
             findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces))
-            return ruling(Answer.VIOLATED, violating.frames, len(violating), findings)
+            return ruling(Answer.VIOLATED, violating.frames, len(violating), findings, self._scanned())
         reasons = [BEYOND.format(doubtful.frames)] if doubtful else []
         reasons += [*doubts]
         reasons += [self._doubt(party, reaches) for party, reaches in self.sides]
         reason = "; ".join(filter(None, reasons))
         return ruling(Answer.UNKNOWN, reason=reason) if reason else ruling(Answer.HOLDS)
+
+    def _scanned(self) -> str:
+        """That only a scan tells of the roots of guests here, if so."""
+        roots = [reach.root for _, reaches in self.sides for reach in reaches]
+        names = ", ".join(dict.fromkeys(root.name for root in roots if root.found and root.guest))
+        return f"rests on control blocks that a scan found, which may be stale: {names}" if names else ""
 
     def _before_the_horizon(self, violating: Ranges) -> tuple[Ranges, Ranges]:
         """The frames that certainly are memory, and the others."""
