@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -14,7 +15,7 @@ from audit.photograph import BadInputError, Machine, Photograph, Root, Say
 from audit.policy import Domain, Policy, defaults, group
 from audit.policy_file import PolicyFile, read_policy
 from audit.reach import Reach
-from audit.roots import find_roots
+from audit.roots import are_halves, find_roots
 from audit.walk import reach
 
 MOST_DOMAINS: Final = 256
@@ -39,7 +40,8 @@ class Told:
 def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
     """Decide the policy in a file, or the defaults, on a photograph; raises BadInputError."""
     file, machine, roots, left_out = _begin(photograph, told, say)
-    policy = file.policy(roots) if file else defaults(roots)
+    halves = partial(are_halves, photograph)
+    policy = file.policy(roots, halves) if file else defaults(roots, halves)
     roots = (*roots, *policy.roots)
     _check(photograph, roots, policy.domains, left_out)
     parties = _walked(photograph, policy.domains, machine, roots, say)
@@ -55,7 +57,7 @@ def survey(photograph: Photograph, told: Told, domains: Sequence[Domain], say: S
     names = {root.name for root in roots}
     known = [Domain(d.name, tuple(name for name in d.roots if name in names)) for d in domains]
     taken = {name for domain in known for name in domain.roots}
-    others = group([root for root in roots if root.name not in taken])
+    others = group([root for root in roots if root.name not in taken], partial(are_halves, photograph))
     found = (*(domain for domain in known if domain.roots), *others)
     _check(photograph, roots, found, left_out)
     return _walked(photograph, found, machine, roots, say)

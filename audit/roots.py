@@ -133,7 +133,7 @@ def _of_processor(
     levels = 5 if processor.cr4 & _LA57 else 4
     name = f"cpu{processor.number}"
     yield Root(name, Kind.X86, levels, frame, why=f"CR3 of {place}")
-    if _is_pair(photograph, frame):
+    if are_halves(photograph, frame):
         half = "kernel" if frame & 1 else "user"
         why = (
             f"the {half} half that belongs to CR3 of {place}: bit 12 of CR3 tells them apart, their lower halves agree"
@@ -153,11 +153,12 @@ def _can_be_table(photograph: Photograph, frame: int, address_mask: int) -> bool
     return not there[0] or 0 < len(present) <= 2 * fitting
 
 
-def _is_pair(photograph: Photograph, frame: int) -> bool:
+def are_halves(photograph: Photograph, frame: int) -> bool:
     """Whether a table and the one beside it are the halves of kernel page-table isolation.
 
     Linux (Documentation/arch/x86/pti.rst) keeps the kernel's table at an even frame, the user's at the next one, and
-    every entry of the lower half in both, except that the kernel's copy may not be executed.
+    every entry of the lower half in both, except that the kernel's copy may not be executed.  Two processes that happen
+    to have tables side by side differ there.
     """
     tables, _ = photograph.read(np.array([frame & ~1, frame | 1], np.uint64))
     lower = tables[:, :256] & ~_DIFFERING

@@ -8,6 +8,7 @@ import pytest
 
 from audit.decide import Decision
 from audit.examine import Told, examine
+from audit.photograph import Kind, Root
 from audit.readers import open_photograph
 from audit.ruling import Answer
 from tests.audit.cores import Memory
@@ -81,6 +82,20 @@ def test_a_candidate_that_cannot_be_used_ends_no_audit(tmp_path: Path) -> None:
     assert all(ruling.answer is not Answer.VIOLATED for ruling in decision.rulings)
     left_out = [note for note in decision.notes if "left out" in note]
     assert (len(left_out), left_out[-1]) == (21, "and 2 more candidates for roots left out")
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_processes_with_tables_side_by_side_are_not_taken_for_one(tmp_path: Path, halves: bool) -> None:
+    memory = Memory()
+    for root in (0x20, 0x21):
+        memory.map(root, 4, 0x1000, 0x400)
+    if halves:
+        memory.frame(0x21)[0] = memory.frame(0x20)[0]
+    roots = tuple(Root(name, Kind.X86, 4, 0x20 + number) for number, name in enumerate("ab"))
+    photograph = open_photograph(memory.write_raw(tmp_path / "image"))
+    decision = examine(photograph, Told(roots=roots, maxphyaddr=40), lambda _: None)
+    assert [party.name for party in decision.parties] == (["a"] if halves else ["a", "b"])
+    assert ("audit/disjoint/a/b" in wrong(decision)) is not halves
 
 
 def test_a_small_page_inside_another_guests_large_page_is_found(tmp_path: Path) -> None:
