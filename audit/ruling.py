@@ -21,7 +21,7 @@ MOST_WAYS: Final = 2  # paths of one side of a finding
 THEOREM: Final = {Clause.DISJOINT: "T1", Clause.RESERVED: "T1", Clause.TABLES: "T1", Clause.OWNER: "T1"}
 
 BEYOND: Final = (
-    "{} frames lie beyond the photograph, and MAXPHYADDR is not known: they may be marks of a hypervisor; give"
+    "{} beyond the photograph, and MAXPHYADDR is not known: what looks like a leaf may be a mark of a hypervisor; give"
     " --maxphyaddr"
 )
 
@@ -90,7 +90,11 @@ class Question:
             pieces = self._pieces(violating.start(MOST_RANGES), wanted)
             findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces))
             return ruling(Answer.VIOLATED, violating.frames, len(violating), findings, self._scanned())
-        reasons = [BEYOND.format(doubtful.frames)] if doubtful else []
+        reasons = (
+            [BEYOND.format("1 frame lies" if doubtful.frames == 1 else f"{doubtful.frames} frames lie")]
+            if doubtful
+            else []
+        )
         reasons += [*doubts]
         reasons += [self._doubt(party, reaches) for party, reaches in self.sides]
         reason = "; ".join(filter(None, reasons))

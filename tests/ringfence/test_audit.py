@@ -76,6 +76,13 @@ def test_what_is_absent_is_exit_code_2(audit, tmp_path: Path) -> None:
     assert rows["audit/tables/vm1"]["verdict"] == "TESTED"
 
 
+def test_a_root_table_that_is_absent_is_said_so(audit, tmp_path: Path) -> None:
+    said = audit(without_a_table(CLEAN, tmp_path / "photograph", 0x2AC3))
+    assert said.code == 2
+    assert "the root table is absent, at 0x2ac3000" in said.out
+    assert "entry -1" not in said.out
+
+
 def without_a_table(photograph: Path, copy: Path, frame: int) -> Path:
     """The same photograph, with one frame left out."""
     index = json.loads((photograph / "frames.json").read_text("utf-8"))
