@@ -10,11 +10,15 @@ that of a VMCS only the nested table is found.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.photograph import BadInputError, Frames, Kind, Machine, Mask, Photograph, Root, Words
+from audit.photograph import Frames, Kind, Machine, Mask, Photograph, Root, Say, Words
+
+AS_HOST = 0
+"""Levels of a nested table of AMD: it has as many as the host's own tables, which no VMCB tells (APM 2, 15.25.3)."""
 
 _AT_A_TIME = 1024
 _LA57 = 1 << 12  # of CR4
@@ -32,20 +36,33 @@ _POINTERS_MOST = 8
 """A page with more words than this that can be EPT pointers is no VMCS, which has one."""
 
 
-def control_blocks(photograph: Photograph, machine: Machine) -> Iterator[Root]:
-    """A root for each nested, guest's or shadow table that a VMCB or VMCS names, with the reason; one may come twice.
+@dataclass(frozen=True)
+class Block:
+    """What one page that may be a control block names: a nested or a shadow table, and then what lies inside it.
+
+    page: its frame.  name: what it is and where, in words.
+    """
+
+    page: int
+    name: str
+    roots: tuple[Root, ...]
+
+
+def control_blocks(photograph: Photograph, machine: Machine, tell: Say) -> Iterator[Block]:
+    """Each VMCB or VMCS that names a nested, guest's or shadow table, with the reasons; a VMCS may come twice.
 
     Frames are read once, in order; beside those, at most `_POINTERS_MOST` for each of them.
-
-    Raises:
-        BadInputError: a guest runs on shadow tables of another format.
+    tell: told of each that an audit cannot use, and why.
     """
     address_mask = _address_mask(machine)
-    host_levels = 5 if any(processor.cr4 & _LA57 for processor in machine.processors) else 4
     for frames in _pieces(photograph):
         words, _ = photograph.read(frames)
         for row in np.flatnonzero(_vmcb_like(words)).tolist():
-            yield from _of_vmcb(photograph, int(frames[row]), words[row], address_mask, host_levels)
+            page, asid = int(frames[row]), int(words[row][_ASID // 8]) & 0xFFFFFFFF
+            name = f"VMCB at {page << 12:#x} (ASID {asid})"
+            roots = tuple(_of_vmcb(photograph, name, words[row], address_mask, tell))
+            if roots:
+                yield Block(page, name, roots)
         rows = np.flatnonzero(_vmcs_like(words))
         yield from _of_vmcs(photograph, frames[rows], words[rows], address_mask)
 
@@ -100,9 +117,9 @@ def _vmcb_like(words: Words) -> Mask:
 
 
 def _of_vmcb(
-    photograph: Photograph, page: int, words: NDArray[np.uint64], address_mask: int, host_levels: int
+    photograph: Photograph, block: str, words: NDArray[np.uint64], address_mask: int, tell: Say
 ) -> Iterator[Root]:
-    """The tables that one VMCB names.
+    """The tables that one VMCB names; block: the VMCB in words.
 
     A stale VMCB, or one inside a guest, mostly names a frame that is no table by now: dropped.  A frame that is absent
     is kept, because nobody knows what it maps.
@@ -111,16 +128,13 @@ def _of_vmcb(
     def at(offset: int) -> int:
         return int(words[offset // 8])
 
-    block = f"VMCB at {page << 12:#x} (ASID {at(_ASID) & 0xFFFFFFFF})"
     long_mode = bool(at(_EFER) & _LMA and at(_CR0) & _PG)
     levels = 5 if at(_CR4) & _LA57 else 4
     guest = (at(_CR3) & address_mask) >> 12
     if not at(_NESTED) & _NP_ENABLE:
         if at(_CR0) & _PG and not long_mode:
-            raise BadInputError(
-                f"{photograph.name}: {block}: expected 4-level or 5-level shadow tables, not 32-bit or PAE"
-            )
-        if long_mode and _top_table(photograph, guest, Kind.X86, address_mask) is not False:
+            tell(f"{block} is left out: its guest runs on shadow tables for 32-bit or PAE paging")
+        elif long_mode and _top_table(photograph, guest, Kind.X86, address_mask) is not False:
             why = f"CR3 in the {block}, whose nested paging is off: a shadow table"
             yield Root(f"shadow-{guest << 12:#x}", Kind.X86, levels, guest, why=why, guest=True)
         return
@@ -128,7 +142,7 @@ def _of_vmcb(
     if _top_table(photograph, nested, Kind.NPT, address_mask) is False:
         return
     name = f"npt-{nested << 12:#x}"
-    yield Root(name, Kind.NPT, host_levels, nested, why=f"N_CR3 in the {block}", guest=True)
+    yield Root(name, Kind.NPT, AS_HOST, nested, why=f"N_CR3 in the {block}", guest=True)
     if long_mode and not at(_NESTED) & _SEV_ES:
         # A guest's CR3 is a guest-physical address, whose width the guest's own CPUID tells: 52 bits at most.
         guest = (at(_CR3) & ((1 << 52) - 4096)) >> 12
@@ -141,7 +155,7 @@ def _vmcs_like(words: Words) -> Mask:
     return (words[:, 0] > 0) & (words[:, 0] < np.uint64(1 << 31))
 
 
-def _of_vmcs(photograph: Photograph, pages: Frames, words: Words, address_mask: int) -> Iterator[Root]:
+def _of_vmcs(photograph: Photograph, pages: Frames, words: Words, address_mask: int) -> Iterator[Block]:
     """The nested tables that words of pages, each of which may be a VMCS, point to."""
     # SDM 3C, 25.6.11: memory type 0 or 6, length of the walk less 1, A/D, shadow-stack control; bits 11:8 reserved.
     address = words & np.uint64(address_mask)
@@ -157,9 +171,10 @@ def _of_vmcs(photograph: Photograph, pages: Frames, words: Words, address_mask: 
     for found in np.flatnonzero(_ept_like(photograph, known, address_mask)[which]).tolist():
         row, place, table = int(rows[found]), int(places[found]), int(tables[found])
         if _top_table(photograph, table, Kind.EPT, address_mask):
-            page, levels = int(pages[row]) << 12, int(words[row, place] >> np.uint64(3) & np.uint64(7)) + 1
-            why = f"EPT pointer at offset {place * 8:#x} of the VMCS at {page:#x} (revision {int(words[row, 0]):#x})"
-            yield Root(f"ept-{table << 12:#x}", Kind.EPT, levels, table, why=why, guest=True)
+            page, levels = int(pages[row]), int(words[row, place] >> np.uint64(3) & np.uint64(7)) + 1
+            name = f"VMCS at {page << 12:#x} (revision {int(words[row, 0]):#x})"
+            why = f"EPT pointer at offset {place * 8:#x} of the {name}"
+            yield Block(page, name, (Root(f"ept-{table << 12:#x}", Kind.EPT, levels, table, why=why, guest=True),))
 
 
 def _ept_like(photograph: Photograph, frames: Frames, address_mask: int) -> Mask:

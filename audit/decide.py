@@ -115,15 +115,20 @@ def _reserved(demand: Reserved, party: Party) -> Ruling:
 
 def _tables(demand: Tables, party: Party, parties: dict[str, Party]) -> Ruling:
     violating: list[Ranges] = []
+    doubts = {owner: parties[owner].doubts(parties[owner].reaches) for owner in demand.of if owner != party.name}
+    certain = [owner for owner in demand.of if not doubts.get(owner)]
     for rights, frames in party.by_rights(demand.rights, demand.user).items():
-        for owner in demand.of:
+        for owner in certain:
             for guests in (False, True) if demand.guests else (False,):
                 own = own_table(FrameClass.MONITOR, guests, owner, party.name)
                 if not reservation(present(int(rights)), FrameClass.MONITOR, own):
                     violating.append(frames & parties[owner].tables(guests))
     words = f"{party.name} may not {_or(demand.rights)} a page table of {', '.join(demand.of)}{_mode(demand.user)}"
     question = _question(Clause.TABLES, demand.name, words, party)
-    return question.rule(Ranges.union(violating), _counting(demand.rights, demand.user))
+    counting = _counting(demand.rights, demand.user)
+    return question.rule(
+        Ranges.union(violating), counting, doubts=[doubt for some in doubts.values() for doubt in some]
+    )
 
 
 def _owners(demand: OwnerMap, party: Party) -> Ruling:
@@ -166,11 +171,11 @@ def _user(demand: User, party: Party) -> Ruling:
 def _complete(party: Party, reach: Reach) -> Ruling:
     """Whether every table that the root leads to could be read."""
     name = reach.root.name
-    unknown = party.unknown((reach,))
+    unknown, doubts = party.unknown((reach,)), party.doubts((reach,))
     words = f"every table that {name} leads to is in the photograph"
-    reason = ", ".join(f"{trouble} ({number})" for trouble, number in unknown.items())
+    reason = "; ".join([*doubts, *([", ".join(f"{t} ({n})" for t, n in unknown.items())] if unknown else [])])
     mishaps = tuple(m for m in reach.mishaps if m.trouble in UNKNOWN_TROUBLES)
-    answer = Answer.UNKNOWN if unknown else Answer.HOLDS
+    answer = Answer.UNKNOWN if reason else Answer.HOLDS
     identifier = _id(Clause.ABSENT, "", name)
     return Ruling(identifier, Clause.ABSENT, "", words, (party.name,), answer, reason=reason, mishaps=mishaps)
 
@@ -180,9 +185,16 @@ def _well_formed(party: Party, reach: Reach) -> Ruling:
     name = reach.root.name
     malformed = {t: n for t, n in reach.troubles.items() if t not in UNKNOWN_TROUBLES and n}
     words = f"no entry that {name} leads to has a reserved bit set or is misconfigured"
-    reason = ", ".join(f"{trouble} ({number})" for trouble, number in malformed.items())
+    doubt = "; ".join(party.doubts((reach,)))
+    reason = doubt or ", ".join(f"{trouble} ({number})" for trouble, number in malformed.items())
     mishaps = tuple(m for m in reach.mishaps if m.trouble not in UNKNOWN_TROUBLES)
-    answer = Answer.VIOLATED if malformed else Answer.UNKNOWN if party.unknown((reach,)) else Answer.HOLDS
+    answer = (
+        Answer.VIOLATED
+        if malformed and not doubt
+        else Answer.UNKNOWN
+        if doubt or party.unknown((reach,))
+        else Answer.HOLDS
+    )
     identifier = _id(Clause.MALFORMED, "", name)
     return Ruling(identifier, Clause.MALFORMED, "", words, (party.name,), answer, reason=reason, mishaps=mishaps)
 

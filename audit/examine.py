@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from audit.decide import Decision, decide
 from audit.formats import options_of
 from audit.party import Party, walk_all
-from audit.photograph import BadInputError, Machine, Photograph, Root
+from audit.photograph import BadInputError, Machine, Photograph, Root, Say
 from audit.policy import Domain, Policy, defaults, group
 from audit.policy_file import PolicyFile, read_policy
 from audit.reach import Reach
-from audit.roots import find_roots
+from audit.roots import are_halves, find_roots
 from audit.walk import reach
 
-Say = Callable[[str], None]
-"""Told what is being done now, in words."""
-
 MOST_DOMAINS: Final = 256
+MOST_LEFT_OUT: Final = 20  # candidates for roots that were left out; all are counted
 
 
 @dataclass(frozen=True)
@@ -28,46 +27,57 @@ class Told:
     """What the user says beside the photograph.
 
     policy: a file, or None for the defaults.  roots: beside those of the photograph, or in their place if it names
-    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.
+    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.  levels: of nested tables
+    of AMD that are found.
     """
 
     policy: Path | None = None
     roots: tuple[Root, ...] = ()
     maxphyaddr: int | None = None
+    levels: int | None = None
 
 
 def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
     """Decide the policy in a file, or the defaults, on a photograph; raises BadInputError."""
-    file, machine, roots = _begin(photograph, told, say)
-    policy = file.policy(roots) if file else defaults(roots)
+    file, machine, roots, left_out = _begin(photograph, told, say)
+    halves = partial(are_halves, photograph)
+    policy = file.policy(roots, halves) if file else defaults(roots, halves)
     roots = (*roots, *policy.roots)
-    _check(photograph, roots, policy.domains)
+    _check(photograph, roots, policy.domains, left_out)
     parties = _walked(photograph, policy.domains, machine, roots, say)
     say("deciding")
     decision = decide(policy, parties)
-    return replace(decision, notes=(*decision.notes, *_notes(photograph, machine, policy, roots)))
+    return replace(decision, notes=(*decision.notes, *_notes(photograph, machine, policy, roots), *left_out))
 
 
 def survey(photograph: Photograph, told: Told, domains: Sequence[Domain], say: Say) -> tuple[Party, ...]:
     """What these domains reach, as far as the photograph has their roots; other roots are domains as by default."""
-    file, machine, roots = _begin(photograph, told, say)
+    file, machine, roots, left_out = _begin(photograph, told, say)
     roots = (*roots, *(file.added if file else ()))
     names = {root.name for root in roots}
     known = [Domain(d.name, tuple(name for name in d.roots if name in names)) for d in domains]
     taken = {name for domain in known for name in domain.roots}
-    others = group([root for root in roots if root.name not in taken])
+    others = group([root for root in roots if root.name not in taken], partial(are_halves, photograph))
     found = (*(domain for domain in known if domain.roots), *others)
-    _check(photograph, roots, found)
+    _check(photograph, roots, found, left_out)
     return _walked(photograph, found, machine, roots, say)
 
 
-def _begin(photograph: Photograph, told: Told, say: Say) -> tuple[PolicyFile | None, Machine, tuple[Root, ...]]:
+def _begin(
+    photograph: Photograph, told: Told, say: Say
+) -> tuple[PolicyFile | None, Machine, tuple[Root, ...], tuple[str, ...]]:
+    """The policy, the machine, all roots but the policy's, and what was no root, in words."""
     file = read_policy(told.policy) if told.policy else None
     machine = file.machine(photograph.machine) if file else photograph.machine
-    machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr)
+    machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr, levels=told.levels)
     say("finding roots")
     alone = bool(told.roots) or (file is not None and file.stands_alone)
-    return file, machine, (*told.roots, *(machine.roots if alone else find_roots(photograph, machine)))
+    left_out: list[str] = []
+    found = machine.roots if alone else find_roots(photograph, machine, left_out.append)
+    more = len(left_out) - MOST_LEFT_OUT
+    if more > 0:
+        left_out[MOST_LEFT_OUT:] = [f"and {more} more candidate{'s' * (more != 1)} for roots left out"]
+    return file, machine, (*told.roots, *found), tuple(left_out)
 
 
 def _walked(
@@ -82,15 +92,17 @@ def _walked(
     return walk_all(photograph, domains, roots, walk, machine.maxphyaddr is not None)
 
 
-def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Domain]) -> None:
+def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Domain], left_out: Sequence[str]) -> None:
     """One sentence for what no walk could begin with."""
 
     def refuse(what: str) -> NoReturn:
         raise BadInputError(f"{photograph.name}: {what}.")
 
     if not roots:
+        why = f" ({left_out[0]})" if left_out else ""
         refuse(
-            "no page table was found in it; name a root in a policy or with --root, such as --root vm0=npt:4:0x2ac3000"
+            f"no page table was found in it{why}; name a root in a policy or with --root, such as --root"
+            " vm0=npt:4:0x2ac3000"
         )
     if len(domains) > MOST_DOMAINS:
         refuse(f"{len(domains)} domains, of which each pair would be decided; at most {MOST_DOMAINS} were expected")
@@ -113,7 +125,9 @@ def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequ
             " hypervisor; give --maxphyaddr, or maxphyaddr in a policy"
         )
     if not photograph.machine.roots:
-        yield from (f"{root.name}: {root.why}" for root in roots if root.why)
+        for root in roots:
+            if root.why:
+                yield f"{root.name}, {root.levels} levels: {root.why}{root.doubt and '; '}{root.doubt}"
     used = {name for domain in policy.domains for name in domain.roots}
     left = [root.name for root in roots if root.name not in used]
     if left:

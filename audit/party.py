@@ -91,6 +91,10 @@ class Party:
         """Up to `most` paths to these frames with at least these rights."""
         return islice((way for reach in reaches for way in reach.ways(first, count, rights, most)), most)
 
+    def doubts(self, reaches: Sequence[Reach]) -> list[str]:
+        """What is doubtful about the roots of these reaches, in words."""
+        return [f"{reach.root.name}: {reach.root.doubt}" for reach in reaches if reach.root.doubt]
+
     def unknown(self, reaches: Sequence[Reach]) -> dict[str, int]:
         """How many entries of these reaches nobody can follow, by trouble in words."""
         found: dict[str, int] = {}
@@ -120,7 +124,7 @@ def walk_all(
         if name not in done:
             root = by_name[name]
             nested = reach(root.inside) if root.inside else None
-            if nested is None and root.frame >= photograph.end:
+            if nested is None and root.frame >= photograph.end and not root.found:
                 raise BadInputError(
                     f"{photograph.name}: the root {root.name!r} at {root.frame << 12:#x} lies beyond the last frame of"
                     f" the photograph, which ends at {photograph.end << 12:#x}."

@@ -6,13 +6,16 @@ reports it.  Frame numbers are physical addresses >> 12; a frame is 512 little-e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Say = Callable[[str], None]
+"""Told something for people, in words: what is being done now, or what was left out and why."""
 
 ROOTS_MOST = 4096
 """More roots than this are refused: an image of noise, or a hostile index, may name any number of them."""
@@ -43,7 +46,8 @@ class Root:
     frame: number of the top table's frame; guest-physical if `inside` names the root of a nested table.
     levels: 4 or 5.  why: how the root was found, in words ("CR3 of CPU 0, note 3 of the core").  guest: a virtual
     machine runs on these tables (a nested table, a guest's own table, a shadow table from a VMCB or VMCS); a table
-    from a CR3 of the machine itself is not a guest's.
+    from a CR3 of the machine itself is not a guest's.  doubt: why nobody knows whether the root is what it says, such
+    as its levels; whatever rests on such a root is not known.  found: nobody named it.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Root:
     inside: str = ""
     why: str = ""
     guest: bool = False
+    doubt: str = ""
+    found: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ class Machine:
 
     maxphyaddr: width of physical addresses in bits (SDM 3A 4.1.4), or None.  encryption_bit: number of the address bit
     that asks for memory encryption and is no part of the address (C-bit, APM 2 7.10), or None.  roots: those that the
-    file names, and then all that it means.  kernel: the kernel's own top table, one root among others.
+    file names, and then all that it means.  kernel: the kernel's own top table, one root among others.  levels: of the
+    hypervisor's own paging, 4 or 5, which nested tables of AMD share (APM 2 15.25.3), or None.
     """
 
     maxphyaddr: int | None = None
@@ -80,6 +87,7 @@ class Machine:
     roots: tuple[Root, ...] = ()
     encryption_bit: int | None = None
     kernel: Root | None = None
+    levels: int | None = None
 
 
 class Photograph(Protocol):

@@ -5,7 +5,7 @@ A policy is plain data; `audit.policy_file` reads one from TOML.  docs/audit.md 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -16,6 +16,9 @@ from audit.reach import Rights
 
 ANY: Final = Rights.READ | Rights.WRITE | Rights.EXECUTE
 KINDS: Final = tuple(Kind)
+
+Halves = Callable[[int], bool]
+"""Whether the table at a frame and the one beside it are the halves of kernel page-table isolation."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +136,12 @@ class Policy:
     malformed: bool = False
 
 
-def group(roots: Sequence[Root]) -> tuple[Domain, ...]:
+def group(roots: Sequence[Root], halves: Halves) -> tuple[Domain, ...]:
     """The domains that roots suggest.
 
     A nested table and the tables inside it are one machine.  Of the other tables of guests (shadow tables) each is one.
-    Tables of the machine's own CPUs are one domain if they are the same frame, or differ in address bit 12 only, as
-    the two halves of kernel page-table isolation do.
+    Tables of the machine's own CPUs are one domain if they are the same frame, or differ in address bit 12 only and are
+    the two halves of kernel page-table isolation.
     """
     members: dict[tuple[str, int | str], list[Root]] = {}
     by_name = {root.name: root for root in roots}
@@ -146,7 +149,9 @@ def group(roots: Sequence[Root]) -> tuple[Domain, ...]:
         outer = root
         for _ in roots:
             outer = by_name.get(outer.inside, outer)
-        key: tuple[str, int | str] = (outer.kind, outer.frame) if outer.guest else ("", outer.frame >> 1)
+        key: tuple[str, int | str] = outer.kind, outer.frame
+        if not outer.guest:
+            key = ("halves", outer.frame >> 1) if halves(outer.frame) else ("", outer.frame)
         members.setdefault(key, []).append(root)
     return tuple(Domain(_first(found).name, tuple(root.name for root in found)) for found in members.values())
 
@@ -156,14 +161,14 @@ def _first(roots: Sequence[Root]) -> Root:
     return next((root for root in roots if not root.inside), roots[0])
 
 
-def defaults(roots: Sequence[Root]) -> Policy:
+def defaults(roots: Sequence[Root], halves: Halves) -> Policy:
     """What is demanded of a photograph without a policy.
 
     Guests are pairwise disjoint: what one may write no other may reach.  No guest, and nothing in user mode of the
     machine itself, reaches a table frame.  Address spaces of the machine's own CPUs share no frame that both may
     write in user mode, have no leaf that is writable and executable, and no user leaf in the upper half.
     """
-    domains = group(roots)
+    domains = group(roots, halves)
     return Policy("defaults", domains, tuple(default_demands(domains, roots)))
 
 

@@ -15,6 +15,7 @@ from audit.policy import (
     Demand,
     Disjoint,
     Domain,
+    Halves,
     Owned,
     OwnerMap,
     Policy,
@@ -77,9 +78,9 @@ class PolicyFile:
             encryption_bit=machine.encryption_bit if bit is None else bit,
         )
 
-    def policy(self, roots: Sequence[Root]) -> Policy:
+    def policy(self, roots: Sequence[Root], halves: Halves) -> Policy:
         """The policy for a photograph with these roots, without those that the file adds; raises BadInputError."""
-        return _Reader(self, roots).policy()
+        return _Reader(self, roots, halves).policy()
 
     def table(self, key: str) -> Table:
         """A table of the file, empty if it is missing."""
@@ -118,11 +119,12 @@ class PolicyFile:
 class _Reader:
     """A policy on its way from a file to data, for a photograph with known roots."""
 
-    def __init__(self, policy_file: PolicyFile, roots: Sequence[Root]) -> None:
+    def __init__(self, policy_file: PolicyFile, roots: Sequence[Root], halves: Halves) -> None:
         self.source, self.file, self.top = policy_file, policy_file.file, policy_file.top
         self.added = policy_file.added
         self.roots = (*roots, *self.added)
         self._check_roots()
+        self._halves = halves
         self.domains = self._domains()
         self.names = tuple(domain.name for domain in self.domains)
 
@@ -180,7 +182,7 @@ class _Reader:
                     table.fail(f"the root {root!r} already belongs to the domain {taken[root]!r}")
                 taken[root] = name
             found.append(Domain(name, roots))
-        return tuple(found) or group(self.roots)
+        return tuple(found) or group(self.roots, self._halves)
 
     def _bound(self, table: Table) -> tuple[str, ...]:
         """The domains that a clause binds: those of `domains`, or all but those of `except`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -21,7 +21,7 @@ MOST_WAYS: Final = 2  # paths of one side of a finding
 THEOREM: Final = {Clause.DISJOINT: "T1", Clause.RESERVED: "T1", Clause.TABLES: "T1", Clause.OWNER: "T1"}
 
 BEYOND: Final = (
-    "{} frames lie beyond the photograph, and MAXPHYADDR is not known: they may be marks of a hypervisor; give"
+    "{} beyond the photograph, and MAXPHYADDR is not known: what looks like a leaf may be a mark of a hypervisor; give"
     " --maxphyaddr"
 )
 
@@ -43,7 +43,8 @@ class Ruling:
 
     frames, ranges: how many frames violate it, in how many maximal ranges.  findings: the first MOST_RANGES of these,
     cut where the rights of a side change.
-    reason: why it is not known.  mishaps: what the walk could not follow, if that is what the ruling is about.
+    reason: why it is not known, or what a violation rests on.  mishaps: what the walk could not follow, if that is what
+    the ruling is about.
     """
 
     id: str
@@ -74,19 +75,36 @@ class Question:
     words: str
     sides: tuple[tuple[Party, tuple[Reach, ...]], ...]
 
-    def rule(self, violating: Ranges, wanted: Wanted, note: str = "") -> Ruling:
-        """The ruling, given the frames that violate the demand; wanted: which leaves are part of the violation."""
+    def rule(self, violating: Ranges, wanted: Wanted, note: str = "", doubts: Sequence[str] = ()) -> Ruling:
+        """The ruling, given the frames that violate the demand; wanted: which leaves are part of the violation.
+
+        doubts: why there may be more such frames.  If a root of a side is in doubt, nothing is known.
+        """
         names = tuple(party.name for party, _ in self.sides)
         ruling = partial(Ruling, self.id, self.clause, self.name, self.words, names)
+        rests_on = [doubt for party, reaches in self.sides for doubt in party.doubts(reaches)]
+        if rests_on:
+            return ruling(Answer.UNKNOWN, reason="; ".join(rests_on))
         violating, doubtful = self._before_the_horizon(violating)
         if violating:
             pieces = self._pieces(violating.start(MOST_RANGES), wanted)
             findings = tuple(self._finding(*piece, wanted, note, n) for n, piece in enumerate(pieces))
-            return ruling(Answer.VIOLATED, violating.frames, len(violating), findings)
-        reasons = [BEYOND.format(doubtful.frames)] if doubtful else []
+            return ruling(Answer.VIOLATED, violating.frames, len(violating), findings, self._scanned())
+        reasons = (
+            [BEYOND.format("1 frame lies" if doubtful.frames == 1 else f"{doubtful.frames} frames lie")]
+            if doubtful
+            else []
+        )
+        reasons += [*doubts]
         reasons += [self._doubt(party, reaches) for party, reaches in self.sides]
         reason = "; ".join(filter(None, reasons))
         return ruling(Answer.UNKNOWN, reason=reason) if reason else ruling(Answer.HOLDS)
+
+    def _scanned(self) -> str:
+        """That only a scan tells of the roots of guests here, if so."""
+        roots = [reach.root for _, reaches in self.sides for reach in reaches]
+        names = ", ".join(dict.fromkeys(root.name for root in roots if root.found and root.guest))
+        return f"rests on control blocks that a scan found, which may be stale: {names}" if names else ""
 
     def _before_the_horizon(self, violating: Ranges) -> tuple[Ranges, Ranges]:
         """The frames that certainly are memory, and the others."""

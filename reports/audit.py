@@ -58,7 +58,7 @@ def _row(ruling: Ruling, decision: Decision, photograph: str) -> Result:
         qualifier=qualifier,
         scope={"photograph": photograph, "policy": decision.policy.source, "domains": list(ruling.domains)},
         words=ruling.words,
-        reason=ruling.reason or summary(ruling),
+        reason="; ".join(filter(None, (summary(ruling), ruling.reason))),
         values=values or None,
     )
 

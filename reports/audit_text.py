@@ -13,7 +13,7 @@ from audit.compare import Comparison
 from audit.decide import Decision
 from audit.finding import Finding
 from audit.party import Party
-from audit.reach import Rights, Way
+from audit.reach import Mishap, Rights, Trouble, Way
 from audit.ruling import Answer, Ruling
 from proofs.results import Exit
 from reports.audit import bounds, letters, summary
@@ -111,13 +111,22 @@ def _explain(ruling: Ruling, console: Console) -> None:
     if ruling.reason:
         say(f"    {escape(ruling.reason)}")
     for mishap in ruling.mishaps[:MOST_MISHAPS]:
-        place = f"table {mishap.table << 12:#x} entry {mishap.index} (level {mishap.level})"
-        say(f"    {escape(mishap.trouble)}: {place} = {mishap.entry:#x}, first at address {mishap.address:#x}")
+        say(f"    {escape(_mishap(mishap))}")
     for finding in ruling.findings[:MOST_FINDINGS]:
         _finding(finding, ruling, console)
     left = ruling.frames - sum(finding.count for finding in ruling.findings[:MOST_FINDINGS])
     if left:
         say(f"    ... and {left} more frames; --json shows more of them.")
+
+
+def _mishap(mishap: Mishap) -> str:
+    if mishap.index < 0:
+        trouble = (
+            "the root table is absent" if mishap.trouble is Trouble.ABSENT else f"{mishap.trouble}: the root table"
+        )
+        return f"{trouble}, at {mishap.table << 12:#x}"
+    place = f"table {mishap.table << 12:#x} entry {mishap.index} (level {mishap.level})"
+    return f"{mishap.trouble}: {place} = {mishap.entry:#x}, first at address {mishap.address:#x}"
 
 
 def _finding(finding: Finding, ruling: Ruling, console: Console) -> None:

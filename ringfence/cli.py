@@ -126,6 +126,9 @@ def audit_one(
     maxphyaddr: Annotated[
         int | None, typer.Option("--maxphyaddr", min=32, max=52, help="Bits of a physical address.")
     ] = None,
+    levels: Annotated[
+        int | None, typer.Option("--levels", min=4, max=5, help="Levels of AMD's nested tables that are found.")
+    ] = None,
     json: AsJson = False, junit: Junit = None,
     sarif: Annotated[Path | None, typer.Option("--sarif", metavar="FILE", help="Also write SARIF 2.1.0.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a map as one page.")] = None,
@@ -133,7 +136,7 @@ def audit_one(
     """Decide whether the page tables in a photograph of physical memory keep domains apart."""
     from ringfence.commands import audit
 
-    request = audit.Request(photograph, policy, against, tuple(root or ()), maxphyaddr)
+    request = audit.Request(photograph, policy, against, tuple(root or ()), maxphyaddr, levels)
     return audit.run(request, audit.Outputs(json, junit, sarif, html))
 
 

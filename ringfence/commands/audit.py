@@ -15,8 +15,8 @@ from rich.console import Console
 
 from audit.compare import Comparison, compare
 from audit.decide import Decision
-from audit.examine import Say, Told, examine, survey
-from audit.photograph import BadInputError, Kind, Photograph, Root
+from audit.examine import Told, examine, survey
+from audit.photograph import BadInputError, Kind, Photograph, Root, Say
 from audit.readers import open_photograph
 from proofs.obligation import Json
 from proofs.results import Result, exit_code
@@ -35,7 +35,7 @@ _ROOT: Final = re.compile(
 class Request:
     """What was asked: the photograph, a policy or None for the defaults, an earlier photograph, roots named by hand.
 
-    maxphyaddr: width of physical addresses, or None.
+    maxphyaddr: width of physical addresses, or None.  levels: of nested tables of AMD that are found, or None.
     """
 
     photograph: Path
@@ -43,6 +43,7 @@ class Request:
     against: Path | None
     roots: tuple[str, ...]
     maxphyaddr: int | None = None
+    levels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def run(request: Request, outputs: Outputs) -> int:
     for option, file in (("--junit", outputs.junit), ("--sarif", outputs.sarif), ("--html", outputs.html)):
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
             raise InputError(f"{option} {file}: a file in a folder that exists was expected.")
-    told = Told(request.policy, tuple(_root(text) for text in request.roots), request.maxphyaddr)
+    told = Told(request.policy, tuple(_root(text) for text in request.roots), request.maxphyaddr, request.levels)
     started = time.process_time()
     with Console(stderr=True).status("opening") as status:
         try:

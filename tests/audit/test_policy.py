@@ -38,11 +38,11 @@ def read(tmp_path: Path, text: str) -> Policy:
     file.write_text(text, "utf-8")
     found = read_policy(file)
     found.machine(Machine())
-    return found.policy(ROOTS)
+    return found.policy(ROOTS, lambda _: True)
 
 
 def test_roots_that_belong_together_are_one_domain() -> None:
-    assert group(ROOTS) == (
+    assert group(ROOTS, lambda _: True) == (
         Domain("cpu0", ("cpu0", "cpu0-kernel-half")),
         Domain("cpu1", ("cpu1",)),
         Domain("vm0", ("vm0", "vm0-guest")),
@@ -51,17 +51,23 @@ def test_roots_that_belong_together_are_one_domain() -> None:
 
 
 def test_two_cpus_in_one_address_space_are_one_domain() -> None:
-    assert group((Root("cpu0", Kind.X86, 4, 7), Root("cpu1", Kind.X86, 4, 7))) == (Domain("cpu0", ("cpu0", "cpu1")),)
+    roots = Root("cpu0", Kind.X86, 4, 7), Root("cpu1", Kind.X86, 4, 7)
+    assert group(roots, lambda _: False) == (Domain("cpu0", ("cpu0", "cpu1")),)
+
+
+def test_tables_side_by_side_that_are_no_halves_are_two_domains() -> None:
+    roots = Root("a", Kind.X86, 4, 6), Root("b", Kind.X86, 4, 7)
+    assert group(roots, lambda _: False) == (Domain("a", ("a",)), Domain("b", ("b",)))
 
 
 def test_two_virtual_cpus_of_one_nested_table_are_one_domain() -> None:
     inner = Root("g1", Kind.X86, 4, 9, "b", guest=True)
     roots = (Root("a", Kind.EPT, 4, 5, guest=True), Root("b", Kind.EPT, 4, 5, guest=True), inner)
-    assert group(roots) == (Domain("a", ("a", "b", "g1")),)
+    assert group(roots, lambda _: False) == (Domain("a", ("a", "b", "g1")),)
 
 
 def test_defaults_bind_guests_and_the_machines_own_address_spaces() -> None:
-    demands = defaults(ROOTS).demands
+    demands = defaults(ROOTS, lambda _: True).demands
     pairs = [(d.first, d.second, d.user) for d in demands if isinstance(d, Disjoint)]
     assert pairs == [("vm0", "vm1", False), ("cpu0", "cpu1", True)]
     assert [d.domains for d in demands if isinstance(d, Tables)] == [("vm0", "vm1"), ("cpu0", "cpu1")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +17,19 @@ from hypothesis import strategies as st
 from audit import roots
 from audit.photograph import BadInputError, Kind, Machine, Processor, Root
 from audit.readers import open_photograph
-from audit.roots import find_roots
+from audit.roots import DEPTH_UNKNOWN, LEVELS_DISAGREE, find_roots
 from tests.audit.cores import LA57, LONG_MODE, Memory, note
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 FOLDERS = sorted(path.name for path in PHOTOGRAPHS.iterdir())
 
 
-def found(memory: Memory, folder: Path, machine: Machine | None = None) -> list[tuple[str, int]]:
+def found(
+    memory: Memory, folder: Path, machine: Machine | None = None, tell: Callable[[str], None] = lambda _: None
+) -> list[tuple[str, int]]:
     """Name and frame of each root in a core of this memory."""
     photograph = open_photograph(memory.write_core(folder / "core"))
-    return [(root.name, root.frame) for root in find_roots(photograph, machine or photograph.machine)]
+    return [(root.name, root.frame) for root in find_roots(photograph, machine or photograph.machine, tell)]
 
 
 def machine(*processors: tuple[int, int, int], **more) -> Machine:
@@ -101,14 +104,17 @@ def test_cpus_with_one_table_are_one_root_with_both_reasons(tmp_path):
 
 
 def test_a_cpu_without_paging_has_no_root(tmp_path):
-    assert found(with_table(), tmp_path, machine((0x60000010, 0x20000, 0))) == []
+    notes = list[str]()
+    assert found(with_table(), tmp_path, machine((0x60000010, 0x20000, 0)), notes.append) == []
+    assert notes == ["CPU 0 is left out: it does not page, as one that waits to be started"]
 
 
 @pytest.mark.parametrize(("cr4", "efer"), [(0, None), (0x20, 0)], ids=["32-bit: CR4.PAE clear", "PAE: EFER.LMA clear"])
-def test_a_cpu_with_another_paging_is_refused(tmp_path, cr4, efer):
+def test_a_cpu_with_another_paging_is_left_out(tmp_path, cr4, efer):
     told = Machine(processors=(Processor(3, 0x20000, cr4, LONG_MODE[0], efer),))
-    with pytest.raises(BadInputError, match="CPU 3: expected 4-level or 5-level paging"):
-        found(with_table(), tmp_path, told)
+    notes = list[str]()
+    assert found(with_table(), tmp_path, told, notes.append) == []
+    assert ["CPU 3 is left out: it uses 32-bit or PAE paging" in note for note in notes] == [True]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +128,9 @@ def test_cr3_has_to_point_to_what_can_be_a_table(tmp_path, entries, can):
     if can:
         assert found(memory, tmp_path, machine((LONG_MODE[0], 0x20000, 0x20))) == [("cpu0", 0x20)]
     else:
-        with pytest.raises(BadInputError, match="CPU 0: expected a page table at 0x20000, where CR3 points"):
-            found(memory, tmp_path, machine((LONG_MODE[0], 0x20000, 0x20)))
+        notes = list[str]()
+        assert found(memory, tmp_path, machine((LONG_MODE[0], 0x20000, 0x20)), notes.append) == []
+        assert notes == ["CPU 0 is left out: CR3 points to 0x20000, which is no page table; it may run a guest"]
 
 
 def test_a_table_of_a_cpu_that_is_absent_is_a_root(tmp_path):
@@ -135,7 +142,9 @@ def test_a_cpu_that_runs_a_guest_shows_the_guests_table(tmp_path):
     memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
     memory.frame(5)
     expected = [("npt-0x20000", 0x20), ("npt-0x20000-guest-0x5000", 5)]
-    assert found(memory, tmp_path, machine((LONG_MODE[0], 0x5000, 0x20))) == expected
+    notes = list[str]()
+    assert found(memory, tmp_path, machine((LONG_MODE[0], 0x5000, 0x20)), notes.append) == expected
+    assert notes == ["CPU 0 is left out: CR3 points to 0x5000, which is no page table; it runs a guest"]
 
 
 def isolated(user_changes: int = 0) -> Memory:
@@ -186,6 +195,45 @@ def test_a_nested_table_of_amd_has_as_many_levels_as_its_host(tmp_path):
     photograph = open_photograph(memory.write_core(tmp_path / "core"))
     told = machine((LONG_MODE[0], 0x20000, 0x20 | LA57))
     assert [r.levels for r in find_roots(photograph, told) if r.kind is Kind.NPT] == [5]
+
+
+@pytest.mark.parametrize(
+    ("told", "levels"),
+    [
+        ({}, None),
+        ({"levels": 5}, 5),
+        ({"kernel": Root("kernel", Kind.X86, 5, 0x30)}, 5),
+        ({"processors": (Processor(0, 0x5000, 0x20 | LA57, LONG_MODE[0]),)}, None),
+        ({"processors": (Processor(0, 0x777000, 0x20 | LA57, LONG_MODE[0]),)}, None),
+        ({"processors": tuple(Processor(n, 0x20000, 0x20 | n * LA57, LONG_MODE[0]) for n in (0, 1))}, None),
+        ({"processors": (Processor(0, 0x30000, 0x20, LONG_MODE[0]),), "levels": 5}, 5),
+    ],
+    ids=["nothing", "the user", "the kernel", "a CPU in a guest", "an absent table", "CPUs disagree", "the user first"],
+)
+def test_who_tells_the_levels_of_a_nested_table(tmp_path, told, levels):
+    memory = with_table(5)
+    memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
+    memory.frame(5)
+    memory.map(0x30, 5, 0, 0x99)
+    photograph = open_photograph(memory.write_core(tmp_path / "core"))
+    (nested,) = [root for root in find_roots(photograph, Machine(**told)) if root.kind is Kind.NPT]
+    assert (nested.levels, nested.doubt) == ((levels, "") if levels else (4, DEPTH_UNKNOWN))
+
+
+def test_what_lies_inside_a_root_in_doubt_is_in_doubt(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
+    _, guest = find_roots(open_photograph(memory.write_raw(tmp_path / "image")), Machine())
+    assert guest.doubt == f"npt-0x20000: {DEPTH_UNKNOWN}"
+
+
+def test_a_table_that_is_named_with_4_and_5_levels_is_in_doubt(tmp_path):
+    memory = with_table()
+    memory.vmcb(0x10, nested=0, cr3=0x20000)
+    memory.vmcb(0x11, nested=0, cr3=0x20000, la57=True)
+    memory.vmcb(0x12, nested=0, cr3=0x20000)
+    (root,) = find_roots(open_photograph(memory.write_raw(tmp_path / "image")), Machine())
+    assert root.doubt == LEVELS_DISAGREE
 
 
 def test_many_vmcbs_with_one_nested_table_are_one_root_with_some_reasons(tmp_path):
@@ -275,12 +323,13 @@ def test_a_shadow_table_that_is_absent_is_kept(tmp_path):
     assert found(memory, tmp_path) == [("shadow-0x777000", 0x777)]
 
 
-def test_shadow_tables_of_another_format_are_refused(tmp_path):
+def test_shadow_tables_of_another_format_are_left_out(tmp_path):
     memory = with_table()
     memory.vmcb(0x10, nested=0, cr3=0x20000)
     memory.frame(0x10)[0x4D0 // 8] = 0x1000
-    with pytest.raises(BadInputError, match=r"VMCB at 0x10000 \(ASID 1\): expected 4-level or 5-level shadow tables"):
-        found(memory, tmp_path)
+    notes = list[str]()
+    assert found(memory, tmp_path, tell=notes.append) == []
+    assert notes == ["VMCB at 0x10000 (ASID 1) is left out: its guest runs on shadow tables for 32-bit or PAE paging"]
 
 
 @pytest.mark.parametrize("eptp", [0x2001E, 0x2005E, 0x20018, 0x200DE])

@@ -76,6 +76,13 @@ def test_what_is_absent_is_exit_code_2(audit, tmp_path: Path) -> None:
     assert rows["audit/tables/vm1"]["verdict"] == "TESTED"
 
 
+def test_a_root_table_that_is_absent_is_said_so(audit, tmp_path: Path) -> None:
+    said = audit(without_a_table(CLEAN, tmp_path / "photograph", 0x2AC3))
+    assert said.code == 2
+    assert "the root table is absent, at 0x2ac3000" in said.out
+    assert "entry -1" not in said.out
+
+
 def without_a_table(photograph: Path, copy: Path, frame: int) -> Path:
     """The same photograph, with one frame left out."""
     index = json.loads((photograph / "frames.json").read_text("utf-8"))
@@ -159,8 +166,9 @@ def test_marks_of_a_hypervisor_are_not_taken_for_sharing(audit, tmp_path: Path) 
     said = audit(clean)
     assert said.code == 2
     assert "may be marks of a hypervisor" in said.out
-    assert audit(clean, "--maxphyaddr", "40").code == 0
-    for options in ((), ("--maxphyaddr", "40")):
+    assert audit(clean, "--maxphyaddr", "40").code == 2
+    assert audit(clean, "--maxphyaddr", "40", "--levels", "4").code == 0
+    for options in (("--levels", "4"), ("--levels", "4", "--maxphyaddr", "40")):
         rows = audit(shared, *options, "--json").document["results"]
         assert [row["values"]["frames"] for row in rows if row["verdict"] == "REFUTED"] == [1]
 
