@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from audit.photograph import BadInputError, Machine
@@ -40,6 +41,16 @@ def open_photograph(path: Path, limit: int = LIMIT) -> Image:
     if path.is_dir():
         return _open_folder(path, limit)
     return _open_image(_open_expanded(path, limit))
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a photograph is read from, whether they exist or not; those of a folder that cannot be opened."""
+    if not path.is_dir():
+        return (path,)
+    names = {"scenario.json", "frames.json", *_FRAMES}
+    with suppress(BadInputError, OSError):
+        names.add(read_json(path / "scenario.json").object("image").text("file"))
+    return tuple(path / name for name in sorted(names))
 
 
 def _open_expanded(path: Path, limit: int) -> Store:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,13 +16,14 @@ from audit.compare import Comparison, compare
 from audit.decide import Decision
 from audit.examine import Say, Told, examine, survey
 from audit.photograph import BadInputError, Kind, Photograph, Root
-from audit.readers import open_photograph
+from audit.readers import files_of, open_photograph
 from proofs.obligation import Json
 from proofs.results import Result, exit_code
 from reports import audit_map, audit_text, junit, sarif
 from reports.audit import comparison_to, rows
 from reports.summary import document
 from ringfence.errors import InputError
+from ringfence.outputs import check_outputs, write_output
 
 _ROOT: Final = re.compile(
     r"(?P<name>[^=/]+)=(?P<kind>x86|npt|ept):(?P<levels>[45]):(?P<address>0x[0-9a-fA-F]{1,16}|[1-9][0-9]{0,18}|0)"
@@ -57,9 +57,9 @@ class Outputs:
 
 def run(request: Request, outputs: Outputs) -> int:
     """Audit, report, and return the exit code."""
-    for option, file in (("--junit", outputs.junit), ("--sarif", outputs.sarif), ("--html", outputs.html)):
-        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-            raise InputError(f"{option} {file}: a file in a folder that exists was expected.")
+    read = [file for given in (request.photograph, request.against) if given for file in files_of(given)]
+    files = {"--junit": outputs.junit, "--sarif": outputs.sarif, "--html": outputs.html}
+    check_outputs(files, [*read, *([request.policy] if request.policy else [])])
     told = Told(request.policy, tuple(_root(text) for text in request.roots), request.maxphyaddr)
     started = time.process_time()
     with Console(stderr=True).status("opening") as status:
@@ -107,24 +107,17 @@ def _report(
     code = exit_code(found)
     name = request.photograph.name
     if outputs.junit is not None:
-        _write("--junit", outputs.junit, lambda file: junit.write(found, file))
+        write_output("--junit", outputs.junit, lambda file: junit.write(found, file))
     if outputs.sarif is not None:
-        _write("--sarif", outputs.sarif, lambda file: sarif.write(decision, name, file))
+        write_output("--sarif", outputs.sarif, lambda file: sarif.write(decision, name, file))
     if outputs.html is not None:
-        _write("--html", outputs.html, lambda file: audit_map.write(decision, name, code, comparison, file))
+        write_output("--html", outputs.html, lambda file: audit_map.write(decision, name, code, comparison, file))
     if outputs.json:
         print(json.dumps(_document(decision, found, comparison), ensure_ascii=False, indent=1))
     else:
         console = Console()
         audit_text.show(decision, name, code, console if console.is_terminal else Console(width=100), comparison)
     return int(code)
-
-
-def _write(option: str, file: Path, write: Callable[[Path], None]) -> None:
-    try:
-        write(file)
-    except OSError as error:
-        raise InputError(f"{option} {file} cannot be written: {error.strerror}.") from error
 
 
 def _document(decision: Decision, found: list[Result], comparison: Comparison | None) -> dict[str, Json]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -219,3 +221,47 @@ def test_a_photograph_without_tables_is_bad_input(audit, tmp_path: Path) -> None
     said = audit(image)
     assert said.code == 3
     assert "no page table was found" in said.err
+
+
+def test_an_output_is_never_a_file_that_is_read_or_written_otherwise(audit, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(4096))
+    (tmp_path / "link").symlink_to(image)
+    (tmp_path / "hard").hardlink_to(image)
+    policy = tmp_path / "policy.toml"
+    policy.write_text("defaults = true", "utf-8")
+    new = tmp_path / "new"
+    for words in (
+        (image, "--html", image),
+        (image, "--html", tmp_path / "link"),
+        (CLEAN, "--against", image, "--junit", tmp_path / "hard"),
+        (image, "--policy", policy, "--sarif", policy),
+        (image, "--junit", new, "--sarif", tmp_path / "." / "new"),
+        (CLEAN, "--html", CLEAN / "scenario.json"),
+        (CLEAN, "--html", CLEAN / "frames.bin"),
+    ):
+        said = audit(*words)
+        assert (said.code, said.err.count("a file of its own was expected")) == (3, 1)
+    assert image.read_bytes() == bytes(4096)
+    assert not new.exists()
+
+
+def test_links_pipes_and_devices_are_written_through(audit, tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "a.xml", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        said = audit(CLEAN, "--junit", link, "--sarif", pipe, "--html", "/dev/null")
+        assert json.loads(read.result(10))["version"] == "2.1.0"
+    assert said.code == 0
+    assert (link.is_symlink(), pipe.is_fifo(), Path("/dev/null").is_char_device()) == (True, True, True)
+    assert ElementTree.parse(target).getroot().get("failures") == "0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.xml", "link", "pipe"]
+
+
+def test_a_full_device_is_bad_input(audit) -> None:
+    said = audit(CLEAN, "--html", "/dev/full")
+    assert (said.code, said.out) == (3, "")
+    assert "--html /dev/full cannot be written: No space left on device." in said.err
+    assert Path("/dev/full").is_char_device()
