@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from audit.decide import Decision, decide
 from audit.formats import options_of
 from audit.party import Party, walk_all
 from audit.photograph import BadInputError, Machine, Photograph, Root
-from audit.policy import Domain, Policy, defaults, group
+from audit.policy import DOMAINS_MOST, Domain, Policy, defaults, group
 from audit.policy_file import PolicyFile, read_policy
 from audit.reach import Reach
 from audit.roots import find_roots
@@ -19,8 +20,6 @@ from audit.walk import reach
 
 Say = Callable[[str], None]
 """Told what is being done now, in words."""
-
-MOST_DOMAINS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Told:
 def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
     """Decide the policy in a file, or the defaults, on a photograph; raises BadInputError."""
     file, machine, roots = _begin(photograph, told, say)
+    if file is None:
+        _check(photograph, roots, group(roots))
     policy = file.policy(roots) if file else defaults(roots)
     roots = (*roots, *policy.roots)
     _check(photograph, roots, policy.domains)
@@ -92,15 +93,16 @@ def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Doma
         refuse(
             "no page table was found in it; name a root in a policy or with --root, such as --root vm0=npt:4:0x2ac3000"
         )
-    if len(domains) > MOST_DOMAINS:
-        refuse(f"{len(domains)} domains, of which each pair would be decided; at most {MOST_DOMAINS} were expected")
+    if len(domains) > DOMAINS_MOST:
+        refuse(f"{len(domains)} domains, of which each pair would be decided; at most {DOMAINS_MOST} were expected")
     names = [root.name for root in roots]
+    counts = Counter(names)
     for root in roots:
         if not root.name.isprintable() or "/" in root.name:
             refuse(f"a root is called {root.name!r}; printable characters without a slash were expected")
-        if names.count(root.name) > 1:
+        if counts[root.name] > 1:
             refuse(f"two roots are called {root.name!r}; names that differ were expected")
-        if root.inside and root.inside not in names:
+        if root.inside and root.inside not in counts:
             known = ", ".join(names[:12])
             refuse(f"the root {root.name!r} lies inside {root.inside!r}, which is not a root; known are {known}")
 

@@ -17,6 +17,9 @@ from audit.reach import Rights
 ANY: Final = Rights.READ | Rights.WRITE | Rights.EXECUTE
 KINDS: Final = tuple(Kind)
 
+DOMAINS_MOST: Final = 256
+"""More domains than this are refused: each pair of them would be decided."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -133,6 +136,11 @@ class Policy:
     malformed: bool = False
 
 
+def slug(name: str) -> str:
+    """The name of a demand as it stands in identifiers; names of one clause differ in this."""
+    return name.replace(" ", "-")
+
+
 def group(roots: Sequence[Root]) -> tuple[Domain, ...]:
     """The domains that roots suggest.
 
@@ -143,9 +151,7 @@ def group(roots: Sequence[Root]) -> tuple[Domain, ...]:
     members: dict[tuple[str, int | str], list[Root]] = {}
     by_name = {root.name: root for root in roots}
     for root in roots:
-        outer = root
-        for _ in roots:
-            outer = by_name.get(outer.inside, outer)
+        outer = by_name.get(root.inside, root)
         key: tuple[str, int | str] = (outer.kind, outer.frame) if outer.guest else ("", outer.frame >> 1)
         members.setdefault(key, []).append(root)
     return tuple(Domain(_first(found).name, tuple(root.name for root in found)) for found in members.values())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -151,6 +152,22 @@ RANGE = "ranges = [[0x1000, 0x2000]]\n"
     ("text", "words"),
     [
         ("x = ", "is not TOML"),
+        ("x = " + "[" * 5000, "is not TOML"),
+        ("x = " + "9" * 5000, "is not TOML"),
+        ("[machine]\nmaxphyaddr = 0x" + "f" * 5000, "a number has more than 64 bits"),
+        ("a." * 100_000 + "a = 1", "a key has more parts"),
+        ('"""\n\\' * 50_000, "is not TOML"),
+        ("'a' . \"b\"." * 10 + "c = 1", "a key has more parts"),
+        ("#" * (1 << 20) + "#", "at most 1048576 bytes"),
+        ("[[tables]]\n" * 600, "600 tables [[tables]]; at most 512"),
+        ("\n".join(f"[root.r{n}]" for n in range(5000)), "5000 tables [root.NAME]; at most 4096"),
+        ("defaults = '" + "x" * 10_000 + "'", "xxx'; true or false was expected"),
+        ('[domain."a\\u001b"]', "at most 200 printable characters"),
+        ('[[tables]]\nname = "a\\nb"', "at most 200 printable characters"),
+        ('[[tables]]\nname = "a/b"', "without a slash"),
+        (f'[[reserved]]\nname = "x y"\n{RANGE}[[reserved]]\nname = "x-y"\n{RANGE}', "a name that no other"),
+        ('[[tables]]\nname = "x y"\n[[tables]]\nname = "x-y"', "give them names that differ"),
+        (PAIR + PAIR + "user = true", "already disjoint"),
         ("", "demands nothing"),
         ('[domain.a]\nroots = ["vm0"]', "demands nothing"),
         ("[[disjont]]\n", "unknown key 'disjont'; perhaps 'disjoint' is meant"),
@@ -213,11 +230,24 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, wor
     assert words in sentence
     assert sentence.startswith(str(tmp_path / "policy.toml"))
     assert "\n" not in sentence
+    assert len(sentence) < 600
 
 
 def test_a_policy_that_is_no_file_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="cannot be read"):
-        read_policy(tmp_path / "missing.toml")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("missing.toml", ".", "pipe", "/dev/zero"):
+        with pytest.raises(BadInputError, match="cannot be read"):
+            read_policy(tmp_path / name)
+
+
+def test_a_policy_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, "\ufeffdefaults = true").demands
+
+
+def test_dots_in_strings_and_comments_are_no_parts_of_a_key(tmp_path: Path) -> None:
+    dots = "." * 40
+    text = f'[[tables]] # {dots}\nname = "{dots}"\n[[tables]]\nname = """\\"{dots}"""\n[[tables]]\nname = \'{dots} \''
+    assert [demand.name for demand in read(tmp_path, text).demands] == [dots, f'"{dots}', f"{dots} "]
 
 
 def test_a_policy_that_is_not_text_is_bad_input(tmp_path: Path) -> None:
