@@ -15,7 +15,7 @@ from audit.photograph import BadInputError, Machine, Photograph, Root
 from audit.policy import DOMAINS_MOST, Domain, Policy, defaults, group
 from audit.policy_file import PolicyFile, read_policy
 from audit.reach import Reach
-from audit.roots import find_roots
+from audit.roots import check_roots, find_roots
 from audit.walk import reach
 
 Say = Callable[[str], None]
@@ -27,7 +27,7 @@ class Told:
     """What the user says beside the photograph.
 
     policy: a file, or None for the defaults.  roots: beside those of the photograph, or in their place if it names
-    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.
+    none.  maxphyaddr: width of physical addresses, whatever photograph and policy say.
     """
 
     policy: Path | None = None
@@ -52,7 +52,9 @@ def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
 def survey(photograph: Photograph, told: Told, domains: Sequence[Domain], say: Say) -> tuple[Party, ...]:
     """What these domains reach, as far as the photograph has their roots; other roots are domains as by default."""
     file, machine, roots = _begin(photograph, told, say)
-    roots = (*roots, *(file.added if file else ()))
+    if file:
+        file.check_roots(roots)
+        roots = (*roots, *file.added)
     names = {root.name for root in roots}
     known = [Domain(d.name, tuple(name for name in d.roots if name in names)) for d in domains]
     taken = {name for domain in known for name in domain.roots}
@@ -66,9 +68,24 @@ def _begin(photograph: Photograph, told: Told, say: Say) -> tuple[PolicyFile | N
     file = read_policy(told.policy) if told.policy else None
     machine = file.machine(photograph.machine) if file else photograph.machine
     machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr)
+    _check_widths(photograph, machine)
     say("finding roots")
     alone = bool(told.roots) or (file is not None and file.stands_alone)
-    return file, machine, (*told.roots, *(machine.roots if alone else find_roots(photograph, machine)))
+    roots = machine.roots if alone else find_roots(photograph, machine)
+    check_roots((*roots, *(file.added if file else ())), told.roots, lambda root: f"--root {root.name}")
+    return file, machine, (*told.roots, *roots)
+
+
+def _check_widths(photograph: Photograph, machine: Machine) -> None:
+    """Refuse a number of address bits that the frames in the photograph contradict."""
+    needed = max(photograph.end - 1, 0).bit_length() + 12
+    for bits, words in (
+        (machine.maxphyaddr, f"addresses of {machine.maxphyaddr} bits"),
+        (machine.encryption_bit, f"addresses below bit {machine.encryption_bit}, the encryption bit,"),
+    ):
+        if bits is not None and bits < needed:
+            last = (photograph.end << 12) - 1
+            raise BadInputError(f"{photograph.name}: {words} were expected, but it holds memory up to {last:#x}")
 
 
 def _walked(
@@ -102,9 +119,6 @@ def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Doma
             refuse(f"a root is called {root.name!r}; printable characters without a slash were expected")
         if counts[root.name] > 1:
             refuse(f"two roots are called {root.name!r}; names that differ were expected")
-        if root.inside and root.inside not in counts:
-            known = ", ".join(names[:12])
-            refuse(f"the root {root.name!r} lies inside {root.inside!r}, which is not a root; known are {known}")
 
 
 def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequence[Root]) -> Iterator[str]:
@@ -114,6 +128,8 @@ def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequ
             "MAXPHYADDR is not known and taken to be 52, so leaves to frames beyond the photograph may be marks of a"
             " hypervisor; give --maxphyaddr, or maxphyaddr in a policy"
         )
+    elif photograph.machine.maxphyaddr not in (None, machine.maxphyaddr):
+        yield f"MAXPHYADDR is taken to be {machine.maxphyaddr}; the photograph says {photograph.machine.maxphyaddr}"
     if not photograph.machine.roots:
         yield from (f"{root.name}: {root.why}" for root in roots if root.why)
     used = {name for domain in policy.domains for name in domain.roots}

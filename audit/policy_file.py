@@ -32,6 +32,7 @@ from audit.policy import (
     group,
     slug,
 )
+from audit.roots import check_roots
 from audit.toml_table import ADDRESSES, Table, hint, shown
 
 HALVES: Final = ("lower", "upper")
@@ -127,6 +128,10 @@ class PolicyFile:
             encryption_bit=machine.encryption_bit if bit is None else bit,
         )
 
+    def check_roots(self, roots: Sequence[Root]) -> None:
+        """Refuse roots of the file that contradict one another, or these ones; raises BadInputError."""
+        check_roots(roots, self.added, lambda root: f"{self.file}: [root.{root.name}]")
+
     def policy(self, roots: Sequence[Root]) -> Policy:
         """The policy for a photograph with these roots, without those that the file adds; raises BadInputError."""
         return _Reader(self, roots).policy()
@@ -172,7 +177,7 @@ class _Reader:
         self.source, self.file, self.top = policy_file, policy_file.file, policy_file.top
         self.added = policy_file.added
         self.roots = (*roots, *self.added)
-        self._check_roots()
+        policy_file.check_roots(roots)
         self.domains = self._domains()
         self.names = tuple(domain.name for domain in self.domains)
 
@@ -206,20 +211,6 @@ class _Reader:
             found.append(Table(self.file, f"[[{key}]] number {number}", cast("dict[str, object]", entry)))
             found[-1].only(*known)
         return found
-
-    def _check_roots(self) -> None:
-        by_name: dict[str, Root] = {}
-        for root in self.roots:
-            if root.name in by_name:
-                self.top.fail(f"[root.{root.name}] has the name of a root of the photograph")
-            by_name[root.name] = root
-        for root in self.added:
-            inner = by_name.get(root.inside)
-            place = Table(self.file, f"[root.{root.name}]", {})
-            if root.inside and inner is None:
-                place.fail(f"'inside' names {shown(root.inside)}, which does not exist{hint(root.inside, by_name)}")
-            if root.inside and (root.kind is not Kind.X86 or inner is None or inner.kind is Kind.X86 or inner.inside):
-                place.fail("'inside' puts an x86 table inside a nested table (npt or ept), and nothing else")
 
     def _domains(self) -> tuple[Domain, ...]:
         names = [root.name for root in self.roots]

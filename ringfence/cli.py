@@ -118,7 +118,7 @@ def audit_one(
     policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="What is demanded, as TOML.")] = None,
     root: Annotated[
         list[str] | None,
-        typer.Option("--root", metavar="NAME=KIND:LEVELS:ADDRESS[@INSIDE]", help="A root; may be repeated."),
+        typer.Option("--root", metavar="NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE]", help="A root; may be repeated."),
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", metavar="PHOTOGRAPH", help="Compare with an earlier photograph.")

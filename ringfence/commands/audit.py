@@ -27,7 +27,7 @@ from ringfence.outputs import check_outputs, write_output
 
 _ROOT: Final = re.compile(
     r"(?P<name>[^=/]+)=(?P<kind>x86|npt|ept):(?P<levels>[45]):(?P<address>0x[0-9a-fA-F]{1,16}|[1-9][0-9]{0,18}|0)"
-    r"(@(?P<inside>.+))?"
+    r"(?P<guest>:guest)?(@(?P<inside>.+))?"
 )
 
 
@@ -88,16 +88,16 @@ def _compare(request: Request, told: Told, now: Decision, say: Say) -> Compariso
 
 
 def _root(text: str) -> Root:
-    """A root given as NAME=KIND:LEVELS:ADDRESS or NAME=KIND:LEVELS:ADDRESS@INSIDE."""
+    """A root given as NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE]; guest: a virtual machine runs on it."""
     found = _ROOT.fullmatch(text)
     address = int(found["address"], 0) if found else 1
     if found is None or address % 4096 or address >> 52:
         raise InputError(
-            f"--root {text}: NAME=KIND:LEVELS:ADDRESS[@INSIDE] was expected, such as vm0=npt:4:0x2ac3000, with a kind"
-            f" of {', '.join(Kind)}, 4 or 5 levels, and an address that is a multiple of 0x1000."
+            f"--root {text}: NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE] was expected, such as vm0=npt:4:0x2ac3000, with"
+            f" a kind of {', '.join(Kind)}, 4 or 5 levels, and an address that is a multiple of 0x1000."
         )
     kind, inside = Kind(found["kind"]), found["inside"] or ""
-    guest = kind is not Kind.X86 or bool(inside)
+    guest = kind is not Kind.X86 or bool(inside or found["guest"])
     return Root(found["name"], kind, int(found["levels"]), address >> 12, inside, "named by --root", guest)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from reports.summary import FIELDS, SCHEMA
 from ringfence.cli import main
+from tests.audit.cores import Memory
 from tests.ringfence.conftest import Said
 
 AUDIT = Path(__file__).parents[1] / "audit"
@@ -197,12 +198,17 @@ def test_more_domains_than_can_be_paired_are_bad_input(audit, tmp_path: Path) ->
         (("/nowhere/at-all",), "there is no such photograph"),
         ((CLEAN, "--policy", "/nowhere/p.toml"), "the policy cannot be read"),
         ((CLEAN, "--policy", CLEAN / "scenario.json"), "is not TOML"),
-        ((CLEAN, "--root", "x=npt:3:0x1000"), "NAME=KIND:LEVELS:ADDRESS[@INSIDE] was expected"),
+        ((CLEAN, "--root", "x=npt:3:0x1000"), "NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE] was expected"),
         ((CLEAN, "--root", "x=npt:4:0x1001"), "a multiple of 0x1000"),
         ((CLEAN, "--root", "x=npt:4:0xfffffffffff000"), "a multiple of 0x1000"),
         ((CLEAN, "--root", "x=npt:4:0xffffff0000000"), "lies beyond the last frame of the photograph"),
         ((CLEAN, "--root", "vm0=npt:4:0x1000"), "two roots are called 'vm0'"),
         ((CLEAN, "--root", "x=x86:4:0x1000@vm7"), "lies inside 'vm7', which is not a root"),
+        ((CLEAN, "--root", "a=x86:4:0x1000@a"), "--root a: lies inside 'a'; an x86 table inside a nested table"),
+        ((CLEAN, "--root", "a=x86:4:0@b", "--root", "b=x86:4:0@a"), "--root a: lies inside 'b'; an x86 table"),
+        ((CLEAN, "--root", "a=npt:4:0x1000@vm0"), "an x86 table inside a nested table"),
+        ((CLEAN, "--root", "a=x86:4:0x1000@cpu0"), "an x86 table inside a nested table"),
+        ((CLEAN, "--root", "a=npt:5:0x2ac3000"), "a table of 5 levels at 0x2ac3000, where 'vm0' has one of 4"),
         ((CLEAN, "--html", "/nowhere/at-all/a.html"), "a file in a folder that exists was expected"),
         ((CLEAN, "--against", "/nowhere/at-all"), "there is no such photograph"),
     ],
@@ -265,3 +271,37 @@ def test_a_full_device_is_bad_input(audit) -> None:
     assert (said.code, said.out) == (3, "")
     assert "--html /dev/full cannot be written: No space left on device." in said.err
     assert Path("/dev/full").is_char_device()
+
+
+def test_a_root_named_by_hand_can_be_a_shadow_table(audit) -> None:
+    ids = {}
+    for guest in ("", ":guest"):
+        rows = audit(CLEAN, "--root", f"x=x86:4:0x1000{guest}", "--json").document["results"]
+        ids[guest] = {row["id"] for row in rows}
+    assert "audit/disjoint/vm0/x" not in ids[""] | ids[":guest"]
+    assert "audit/disjoint/x/vm0" in ids[":guest"] - ids[""]
+    assert "audit/write-xor-execute/x" in ids[""] - ids[":guest"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "words"),
+    [
+        ("", ("--maxphyaddr", "32"), "addresses of 32 bits were expected"),
+        ("maxphyaddr = 32", (), "addresses of 32 bits were expected"),
+        ("encryption-bit = 32", (), "addresses below bit 32, the encryption bit, were expected"),
+        ("encryption-bit = 33", ("--maxphyaddr", "33"), ""),
+    ],
+)
+def test_memory_beyond_the_width_that_is_given_is_bad_input(audit, tmp_path, policy: str, options, words: str) -> None:
+    memory = Memory()
+    for name in (0xA0, 0xB0):
+        memory.map(name, 4, 0, 0x100005)
+    memory.frame(0x100005)[0] = 1
+    (tmp_path / "policy.toml").write_text(f"defaults = true\n[machine]\n{policy}", "utf-8")
+    photograph = memory.write_raw(tmp_path / "image")
+    said = audit(
+        photograph, "--policy", tmp_path / "policy.toml", *options,
+        "--root", "a=npt:4:0xa0000", "--root", "b=npt:4:0xb0000",
+    )  # fmt: skip
+    assert said.code == (3 if words else 1)
+    assert words in said.err
