@@ -6,6 +6,8 @@ import json
 import lzma
 import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -305,3 +307,25 @@ def test_memory_beyond_the_width_that_is_given_is_bad_input(audit, tmp_path, pol
     )  # fmt: skip
     assert said.code == (3 if words else 1)
     assert words in said.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_standard_output_that_is_closed_or_full_is_no_verdict(options) -> None:
+    command = [sys.executable, "-m", "ringfence", "audit", str(SHARED), *options]
+    read, write = os.pipe()
+    os.close(read)
+    with Path("/dev/full").open("wb") as full:
+        for output, words in ((write, "Standard output was closed"), (full.fileno(), "No space left on device")):
+            ended = subprocess.run(command, cwd=AUDIT.parents[1], stdout=output, stderr=subprocess.PIPE, text=True)
+            assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
+            assert words in ended.stderr
+    os.close(write)
+
+
+def test_an_interrupted_audit_keeps_nothing_and_says_so(audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ringfence.commands.audit.run", interrupt)
+    said = audit(CLEAN)
+    assert (said.code, said.out, said.err) == (2, "", "Interrupted, so nothing was decided.\n")
