@@ -329,3 +329,16 @@ def test_an_interrupted_audit_keeps_nothing_and_says_so(audit, monkeypatch: pyte
     monkeypatch.setattr("ringfence.commands.audit.run", interrupt)
     said = audit(CLEAN)
     assert (said.code, said.out, said.err) == (2, "", "Interrupted, so nothing was decided.\n")
+
+
+def test_a_width_that_replaces_the_photographs_is_noted(audit) -> None:
+    assert "MAXPHYADDR is taken to be 39; the photograph says 40" in audit(CLEAN, "--maxphyaddr", "39").out
+    assert "MAXPHYADDR" not in audit(CLEAN, "--maxphyaddr", "40").out
+
+
+def test_the_image_that_a_folder_names_is_read_and_not_written(audit, tmp_path: Path) -> None:
+    (tmp_path / "scenario.json").write_text('{"image": {"file": "memory.raw"}}', "utf-8")
+    (tmp_path / "memory.raw").write_bytes(bytes(4096))
+    said = audit(tmp_path, "--html", tmp_path / "memory.raw")
+    assert (said.code, (tmp_path / "memory.raw").read_bytes()) == (3, bytes(4096))
+    assert "a file of its own was expected" in said.err
