@@ -23,6 +23,7 @@ from audit.policy import (
     Tables,
     User,
     WriteXorExecute,
+    slug,
 )
 from audit.ranges import Ranges
 from audit.reach import Reach, Rights
@@ -225,7 +226,7 @@ def _question(
 
 
 def _id(clause: Clause, name: str, *subjects: str) -> str:
-    return "/".join(("audit", clause.replace(" ", "-"), *filter(None, (name.replace(" ", "-"),)), *subjects))
+    return "/".join(("audit", clause.replace(" ", "-"), *filter(None, (slug(name),)), *subjects))
 
 
 def _or(rights: Rights) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,13 +13,12 @@ from audit.decide import Decision, decide
 from audit.formats import options_of
 from audit.party import Party, walk_all
 from audit.photograph import BadInputError, Machine, Photograph, Root, Say
-from audit.policy import Domain, Policy, defaults, group
+from audit.policy import DOMAINS_MOST, Domain, Policy, defaults, group
 from audit.policy_file import PolicyFile, read_policy
 from audit.reach import Reach
-from audit.roots import are_halves, find_roots
+from audit.roots import are_halves, check_roots, find_roots
 from audit.walk import reach
 
-MOST_DOMAINS: Final = 256
 MOST_LEFT_OUT: Final = 20  # candidates for roots that were left out; all are counted
 
 
@@ -27,8 +27,8 @@ class Told:
     """What the user says beside the photograph.
 
     policy: a file, or None for the defaults.  roots: beside those of the photograph, or in their place if it names
-    none.  maxphyaddr: width of physical addresses, if neither photograph nor policy says it.  levels: of nested tables
-    of AMD that are found.
+    none.  maxphyaddr: width of physical addresses, whatever photograph and policy say.  levels: of nested tables of
+    AMD that are found.
     """
 
     policy: Path | None = None
@@ -41,6 +41,8 @@ def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
     """Decide the policy in a file, or the defaults, on a photograph; raises BadInputError."""
     file, machine, roots, left_out = _begin(photograph, told, say)
     halves = partial(are_halves, photograph)
+    if file is None:
+        _check(photograph, roots, group(roots, halves), left_out)
     policy = file.policy(roots, halves) if file else defaults(roots, halves)
     roots = (*roots, *policy.roots)
     _check(photograph, roots, policy.domains, left_out)
@@ -53,7 +55,9 @@ def examine(photograph: Photograph, told: Told, say: Say) -> Decision:
 def survey(photograph: Photograph, told: Told, domains: Sequence[Domain], say: Say) -> tuple[Party, ...]:
     """What these domains reach, as far as the photograph has their roots; other roots are domains as by default."""
     file, machine, roots, left_out = _begin(photograph, told, say)
-    roots = (*roots, *(file.added if file else ()))
+    if file:
+        file.check_roots(roots)
+        roots = (*roots, *file.added)
     names = {root.name for root in roots}
     known = [Domain(d.name, tuple(name for name in d.roots if name in names)) for d in domains]
     taken = {name for domain in known for name in domain.roots}
@@ -70,6 +74,7 @@ def _begin(
     file = read_policy(told.policy) if told.policy else None
     machine = file.machine(photograph.machine) if file else photograph.machine
     machine = replace(machine, maxphyaddr=told.maxphyaddr or machine.maxphyaddr, levels=told.levels)
+    _check_widths(photograph, machine)
     say("finding roots")
     alone = bool(told.roots) or (file is not None and file.stands_alone)
     left_out: list[str] = []
@@ -77,7 +82,20 @@ def _begin(
     more = len(left_out) - MOST_LEFT_OUT
     if more > 0:
         left_out[MOST_LEFT_OUT:] = [f"and {more} more candidate{'s' * (more != 1)} for roots left out"]
+    check_roots((*found, *(file.added if file else ())), told.roots, lambda root: f"--root {root.name}")
     return file, machine, (*told.roots, *found), tuple(left_out)
+
+
+def _check_widths(photograph: Photograph, machine: Machine) -> None:
+    """Refuse a number of address bits that the frames in the photograph contradict."""
+    needed = max(photograph.end - 1, 0).bit_length() + 12
+    for bits, words in (
+        (machine.maxphyaddr, f"addresses of {machine.maxphyaddr} bits"),
+        (machine.encryption_bit, f"addresses below bit {machine.encryption_bit}, the encryption bit,"),
+    ):
+        if bits is not None and bits < needed:
+            last = (photograph.end << 12) - 1
+            raise BadInputError(f"{photograph.name}: {words} were expected, but it holds memory up to {last:#x}")
 
 
 def _walked(
@@ -104,17 +122,15 @@ def _check(photograph: Photograph, roots: Sequence[Root], domains: Sequence[Doma
             f"no page table was found in it{why}; name a root in a policy or with --root, such as --root"
             " vm0=npt:4:0x2ac3000"
         )
-    if len(domains) > MOST_DOMAINS:
-        refuse(f"{len(domains)} domains, of which each pair would be decided; at most {MOST_DOMAINS} were expected")
+    if len(domains) > DOMAINS_MOST:
+        refuse(f"{len(domains)} domains, of which each pair would be decided; at most {DOMAINS_MOST} were expected")
     names = [root.name for root in roots]
+    counts = Counter(names)
     for root in roots:
         if not root.name.isprintable() or "/" in root.name:
             refuse(f"a root is called {root.name!r}; printable characters without a slash were expected")
-        if names.count(root.name) > 1:
+        if counts[root.name] > 1:
             refuse(f"two roots are called {root.name!r}; names that differ were expected")
-        if root.inside and root.inside not in names:
-            known = ", ".join(names[:12])
-            refuse(f"the root {root.name!r} lies inside {root.inside!r}, which is not a root; known are {known}")
 
 
 def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequence[Root]) -> Iterator[str]:
@@ -124,6 +140,8 @@ def _notes(photograph: Photograph, machine: Machine, policy: Policy, roots: Sequ
             "MAXPHYADDR is not known and taken to be 52, so leaves to frames beyond the photograph may be marks of a"
             " hypervisor; give --maxphyaddr, or maxphyaddr in a policy"
         )
+    elif photograph.machine.maxphyaddr not in (None, machine.maxphyaddr):
+        yield f"MAXPHYADDR is taken to be {machine.maxphyaddr}; the photograph says {photograph.machine.maxphyaddr}"
     if not photograph.machine.roots:
         for root in roots:
             if root.why:

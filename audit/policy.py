@@ -20,6 +20,9 @@ KINDS: Final = tuple(Kind)
 Halves = Callable[[int], bool]
 """Whether the table at a frame and the one beside it are the halves of kernel page-table isolation."""
 
+DOMAINS_MOST: Final = 256
+"""More domains than this are refused: each pair of them would be decided."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -134,6 +137,11 @@ class Policy:
     shared: tuple[Shared, ...] = ()
     roots: tuple[Root, ...] = ()
     malformed: bool = False
+
+
+def slug(name: str) -> str:
+    """The name of a demand as it stands in identifiers; names of one clause differ in this."""
+    return name.replace(" ", "-")
 
 
 def group(roots: Sequence[Root], halves: Halves) -> tuple[Domain, ...]:

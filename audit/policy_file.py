@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Final, cast
 
-from audit.photograph import BadInputError, Kind, Machine, Root
+from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Root
 from audit.policy import (
+    DOMAINS_MOST,
     KINDS,
     Demand,
     Disjoint,
@@ -26,11 +31,27 @@ from audit.policy import (
     WriteXorExecute,
     default_demands,
     group,
+    slug,
 )
-from audit.toml_table import ADDRESSES, Table, hint
+from audit.roots import check_roots
+from audit.toml_table import ADDRESSES, Table, hint, shown
 
 HALVES: Final = ("lower", "upper")
 LARGEST: Final = 1 << 20  # bytes of a policy; an owner map of 10,000 ranges needs less
+ENTRIES_MOST: Final = 512  # of one clause; of an owner map there may be more
+DEMANDS_MOST: Final = 1 << 16  # twice what all pairs of the domains need
+PARTS_MOST: Final = 16  # of a dotted key, of which tomllib needs the square in time and memory
+
+# What in TOML may hold dots without meaning parts of a key: strings, also without an end, and comments.
+_OPAQUE: Final = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
+    r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\\n]|\\.)*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
+_PARTS: Final = re.compile(rf"(?:\.[^.\n=,\[\]{{}}]*+){{{PARTS_MOST}}}")
 
 _TOP: Final = (
     "defaults", "machine", "root", "domain", "disjoint", "shared", "reserved", "tables", "write-xor-execute", "user",
@@ -41,14 +62,41 @@ _TOP: Final = (
 def read_policy(path: Path) -> PolicyFile:
     """The policy in a file; raises BadInputError."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise BadInputError(f"{path}: a policy of at most {LARGEST} bytes was expected.")
-        content = cast("dict[str, object]", tomllib.loads(path.read_text("utf-8")))
+        text = _bytes(path).decode("utf-8-sig")
+        if _PARTS.search(_OPAQUE.sub("_", text)):
+            raise BadInputError(f"{path}: a key has more parts than the {PARTS_MOST} that were expected at most.")
+        content = cast("dict[str, object]", tomllib.loads(text))
     except OSError as error:
         raise BadInputError(f"{path}: the policy cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"{path}: the policy is not TOML: {error}.") from error
+    if any(isinstance(value, int) and not -(1 << 63) <= value < 1 << 63 for value in _values(content)):
+        raise BadInputError(f"{path}: the policy is not TOML: a number has more than 64 bits.")
     return PolicyFile(str(path), content)
+
+
+def _bytes(path: Path) -> bytes:
+    """The content of a regular file that is not too large; a pipe is not waited for."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadInputError(f"{path}: the policy cannot be read: a regular file was expected.")
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise BadInputError(f"{path}: a policy of at most {LARGEST} bytes was expected.")
+    return content
+
+
+def _values(content: object) -> Iterator[object]:
+    """All values at any depth."""
+    left = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += cast("dict[str, object]", value).values()
+        elif isinstance(value, list):
+            left += cast("list[object]", value)
+        else:
+            yield value
 
 
 class PolicyFile:
@@ -58,7 +106,10 @@ class PolicyFile:
         self.file = file
         self.top = Table(file, "top level", content)
         self.top.only(*_TOP)
-        self.added = tuple(self._root(table, name) for name, table in self.named("root"))
+        roots = self.named("root")
+        if len(roots) > ROOTS_MOST:
+            self.top.fail(f"{len(roots)} tables [root.NAME]; at most {ROOTS_MOST} were expected")
+        self.added = tuple(self._root(table, name) for name, table in roots)
 
     @property
     def stands_alone(self) -> bool:
@@ -78,6 +129,10 @@ class PolicyFile:
             encryption_bit=machine.encryption_bit if bit is None else bit,
         )
 
+    def check_roots(self, roots: Sequence[Root]) -> None:
+        """Refuse roots of the file that contradict one another, or these ones; raises BadInputError."""
+        check_roots(roots, self.added, lambda root: f"{self.file}: [root.{root.name}]")
+
     def policy(self, roots: Sequence[Root], halves: Halves) -> Policy:
         """The policy for a photograph with these roots, without those that the file adds; raises BadInputError."""
         return _Reader(self, roots, halves).policy()
@@ -91,10 +146,10 @@ class PolicyFile:
         """The tables below a table, by name."""
         table = self.table(key)
         for name, content in table.content.items():
+            if not table.named(name):
+                table.fail("a name is empty")
             if not isinstance(content, dict):
-                table.fail(f"{name!r} is {content!r}; a table [{key}.{name}] was expected")
-            if not name or "/" in name:
-                table.fail(f"the name {name!r} is empty or holds a slash")
+                table.fail(f"{name!r} is {shown(content)}; a table [{key}.{name}] was expected")
         tables = cast("Mapping[str, dict[str, object]]", table.content)
         return [(name, Table(self.file, f"[{key}.{name}]", content)) for name, content in tables.items()]
 
@@ -112,7 +167,7 @@ class PolicyFile:
     def _kind(self, table: Table) -> Kind:
         value = table.text("kind")
         if value not in KINDS:
-            table.fail(f"'kind' is {value!r}; one of {', '.join(KINDS)} was expected")
+            table.fail(f"'kind' is {shown(value)}; one of {', '.join(KINDS)} was expected")
         return Kind(value)
 
 
@@ -123,7 +178,7 @@ class _Reader:
         self.source, self.file, self.top = policy_file, policy_file.file, policy_file.top
         self.added = policy_file.added
         self.roots = (*roots, *self.added)
-        self._check_roots()
+        policy_file.check_roots(roots)
         self._halves = halves
         self.domains = self._domains()
         self.names = tuple(domain.name for domain in self.domains)
@@ -135,38 +190,29 @@ class _Reader:
             *self._disjoint(), *self._reserved(), *self._tables(), *self._executable(), *self._user(), *self._owners(),
         ]  # fmt: skip
         if self.top.flag("defaults"):
-            demands += [d for d in default_demands(self.domains, self.roots) if not self._said(d, demands)]
+            said = set(map(_about, demands))
+            demands += [d for d in default_demands(self.domains, self.roots) if _about(d) not in said]
         malformed = machine.text("malformed", "allow")
         if malformed not in ("allow", "forbid"):
-            machine.fail(f'\'malformed\' is {malformed!r}; "allow" or "forbid" was expected')
+            machine.fail(f'\'malformed\' is {shown(malformed)}; "allow" or "forbid" was expected')
         if not demands and malformed == "allow":
             self.top.fail("demands nothing, so nothing could ever be found; a clause or defaults = true was expected")
+        if len(demands) > DEMANDS_MOST:
+            self.top.fail(f"demands {len(demands)} things; at most {DEMANDS_MOST} were expected")
         shared = self._shared(demands)
         return Policy(self.file, self.domains, tuple(demands), shared, self.added, malformed == "forbid")
 
     def _each(self, key: str, *known: str) -> list[Table]:
         entries = self.top.take(key, list, cast("list[object]", []), f"tables [[{key}]]")
+        if len(entries) > ENTRIES_MOST:
+            self.top.fail(f"{len(entries)} tables [[{key}]]; at most {ENTRIES_MOST} were expected")
         found: list[Table] = []
         for number, entry in enumerate(entries, 1):
             if not isinstance(entry, dict):
-                self.top.fail(f"{key!r} holds {entry!r}; tables [[{key}]] were expected")
+                self.top.fail(f"{key!r} holds {shown(entry)}; tables [[{key}]] were expected")
             found.append(Table(self.file, f"[[{key}]] number {number}", cast("dict[str, object]", entry)))
             found[-1].only(*known)
         return found
-
-    def _check_roots(self) -> None:
-        by_name: dict[str, Root] = {}
-        for root in self.roots:
-            if root.name in by_name:
-                self.top.fail(f"[root.{root.name}] has the name of a root of the photograph")
-            by_name[root.name] = root
-        for root in self.added:
-            inner = by_name.get(root.inside)
-            place = Table(self.file, f"[root.{root.name}]", {})
-            if root.inside and inner is None:
-                place.fail(f"'inside' names {root.inside!r}, which does not exist{hint(root.inside, by_name)}")
-            if root.inside and (root.kind is not Kind.X86 or inner is None or inner.kind is Kind.X86 or inner.inside):
-                place.fail("'inside' puts an x86 table inside a nested table (npt or ept), and nothing else")
 
     def _domains(self) -> tuple[Domain, ...]:
         names = [root.name for root in self.roots]
@@ -182,7 +228,10 @@ class _Reader:
                     table.fail(f"the root {root!r} already belongs to the domain {taken[root]!r}")
                 taken[root] = name
             found.append(Domain(name, roots))
-        return tuple(found) or group(self.roots, self._halves)
+        domains = tuple(found) or group(self.roots, self._halves)
+        if len(domains) > DOMAINS_MOST:
+            self.top.fail(f"there are {len(domains)} domains; at most {DOMAINS_MOST} were expected")
+        return domains
 
     def _bound(self, table: Table) -> tuple[str, ...]:
         """The domains that a clause binds: those of `domains`, or all but those of `except`."""
@@ -193,19 +242,21 @@ class _Reader:
         return bound or table.fail("binds no domain, so nothing could ever be found")
 
     def _disjoint(self) -> list[Demand]:
-        found: dict[tuple[frozenset[str], str, bool], Disjoint] = {}
+        found: dict[tuple[frozenset[str], str], Disjoint] = {}
         for table in self._each("disjoint", "name", "domains", "by", "against", "user"):
             domains = table.texts("domains", self.names)
             if len(domains) < 2:
                 table.fail("'domains' names fewer than two domains")
             by = table.some_rights("by")
             against = table.some_rights("against", by)
+            name, user = table.name(), table.flag("user")
             for first, second in combinations(domains, 2):
-                demand = Disjoint(table.text("name", ""), first, second, by, against, table.flag("user"))
-                key = (frozenset((first, second)), demand.name, demand.user)
+                key = (frozenset((first, second)), slug(name))
                 if key in found:
                     table.fail(f"{first!r} and {second!r} are already disjoint by another entry of the same name")
-                found[key] = demand
+                found[key] = Disjoint(name, first, second, by, against, user)
+            if len(found) > DEMANDS_MOST:
+                table.fail(f"with this one, more than {DEMANDS_MOST} pairs are disjoint")
         return list(found.values())
 
     def _shared(self, demands: Sequence[Demand]) -> tuple[Shared, ...]:
@@ -230,8 +281,8 @@ class _Reader:
     def _reserved(self) -> list[Demand]:
         found: list[Reserved] = []
         for table in self._each("reserved", "name", "domains", "except", "ranges", "rights", "user"):
-            name = table.text("name")
-            if not name or name in {demand.name for demand in found}:
+            name = table.name(otherwise=None)
+            if not name or slug(name) in {slug(demand.name) for demand in found}:
                 table.fail(f"'name' is {name!r}; a name that no other [[reserved]] has was expected")
             ranges, bound = table.ranges(), self._bound(table)
             demand = Reserved(name, bound, ranges, table.some_rights("rights"), table.flag("user"))
@@ -247,7 +298,7 @@ class _Reader:
         tables = self._each("tables", "name", "domains", "except", "of", "rights", "user", "guest-tables")
         found = [
             Tables(
-                t.text("name", ""), self._bound(t), t.texts("of", self.names, self.names), t.some_rights("rights"),
+                t.name(), self._bound(t), t.texts("of", self.names, self.names), t.some_rights("rights"),
                 t.flag("user"), t.flag("guest-tables"),
             )
             for t in tables
@@ -257,9 +308,7 @@ class _Reader:
 
     def _executable(self) -> list[Demand]:
         found = [
-            WriteXorExecute(
-                t.text("name", ""), name, tuple(Kind(k) for k in t.texts("kinds", KINDS, KINDS)), t.flag("user")
-            )
+            WriteXorExecute(t.name(), name, tuple(Kind(k) for k in t.texts("kinds", KINDS, KINDS)), t.flag("user"))
             for t in self._each("write-xor-execute", "name", "domains", "except", "kinds", "user")
             for name in self._bound(t)
         ]
@@ -272,7 +321,7 @@ class _Reader:
             halves = table.texts("forbidden", HALVES, ("upper",))
             if not halves:
                 table.fail("'forbidden' is empty, so nothing could ever be found")
-            name = table.text("name", "")
+            name = table.name()
             found += [User(name, domain, "upper" in halves, "lower" in halves) for domain in self._bound(table)]
         self._distinct("user", [f"{demand.name}/{demand.domain}" for demand in found])
         return list(found)
@@ -288,12 +337,12 @@ class _Reader:
             cast("list[object]", table.take("entries", list, None, "a list of tables")), 1
         ):
             if not isinstance(content, dict):
-                table.fail(f"'entries' holds {content!r}; tables [[owner-map.entries]] were expected")
+                table.fail(f"'entries' holds {shown(content)}; tables [[owner-map.entries]] were expected")
             entry = Table(self.file, f"[[owner-map.entries]] number {number}", cast("dict[str, object]", content))
             entry.only("ranges", "owner", "rights")
             owner = entry.text("owner")
             if owner and owner not in self.names:
-                entry.fail(f"'owner' names {owner!r}, which does not exist{hint(owner, self.names)}")
+                entry.fail(f"'owner' names {shown(owner)}, which does not exist{hint(owner, self.names)}")
             rights = entry.rights("rights", None) if "rights" in entry.content else None
             entries.append(Owned(entry.ranges(), owner, rights))
             pairs += list(entries[-1].ranges)
@@ -302,19 +351,16 @@ class _Reader:
                 table.fail(f"two entries say who owns {first << 12:#x}")
         if not entries:
             table.fail("'entries' is empty, so nothing could ever be found")
-        return [OwnerMap(table.text("name", ""), self._bound(table), tuple(entries))]
+        return [OwnerMap(table.name(), self._bound(table), tuple(entries))]
 
     def _distinct(self, key: str, names: Sequence[str]) -> None:
-        for name in names:
-            if names.count(name) > 1:
+        for name, number in Counter(map(slug, names)).items():
+            if number > 1:
                 self.top.fail(f"two entries of [[{key}]] say {name.strip('/')!r}; give them names that differ")
 
-    def _said(self, demand: Demand, demands: Sequence[Demand]) -> bool:
-        """The file itself says something of this kind about the same domains."""
-        if isinstance(demand, Disjoint):
-            pair = {demand.first, demand.second}
-            return any(isinstance(d, Disjoint) and {d.first, d.second} == pair for d in demands)
-        if isinstance(demand, WriteXorExecute | User):
-            alike = [d for d in demands if isinstance(d, WriteXorExecute | User) and type(d) is type(demand)]
-            return any(d.domain == demand.domain for d in alike)
-        return isinstance(demand, Tables) and any(isinstance(d, Tables) and d.name == demand.name for d in demands)
+
+def _about(demand: Demand) -> tuple[type[Demand], object]:
+    """What a demand is about: what a file says itself replaces defaults about the same."""
+    if isinstance(demand, Disjoint):
+        return Disjoint, frozenset((demand.first, demand.second))
+    return type(demand), demand.domain if isinstance(demand, WriteXorExecute | User) else slug(demand.name)

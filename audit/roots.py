@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ import numpy as np
 from audit.control_blocks import AS_HOST, control_blocks
 from audit.forgeries import readings, sifted, writers_of
 from audit.photograph import ROOTS_MOST, BadInputError, Kind, Machine, Photograph, Processor, Root, Say
+from audit.toml_table import hint, shown
 
 _PG, _PAE, _LA57, _LMA = 1 << 31, 1 << 5, 1 << 12, 1 << 10  # CR0.PG, CR4.PAE, CR4.LA57, EFER.LMA
 _PAGE_SIZE = np.uint64(1 << 7)  # which no entry of level 4 or 5 has set (SDM 3A, 4.5)
@@ -33,6 +34,39 @@ def find_roots(photograph: Photograph, machine: Machine, tell: Say = lambda _: N
         BadInputError: there are over `ROOTS_MOST` roots.
     """
     return machine.roots or _joined(photograph, _candidates(photograph, machine, tell))
+
+
+def check_roots(known: Sequence[Root], added: Sequence[Root], place: Callable[[Root], str]) -> None:
+    """Refuse roots named by hand that contradict one another, or those that are known beside them.
+
+    place: where a root was named, for the message.
+    """
+    by_name: dict[str, Root] = {}
+    by_frame: dict[tuple[str, int], Root] = {}
+    for number, root in enumerate((*known, *added)):
+        new = number >= len(known)
+        if new and root.name in by_name:
+            raise BadInputError(f"{place(root)}: two roots are called {root.name!r}; names that differ were expected")
+        by_name[root.name] = root
+        same = by_frame.setdefault((root.inside, root.frame), root)
+        if new and same.levels != root.levels:
+            raise BadInputError(
+                f"{place(root)}: a table of {root.levels} levels at {root.frame << 12:#x}, where {same.name!r} has one"
+                f" of {same.levels}"
+            )
+    for root in added:
+        if not root.inside:
+            continue
+        outer = by_name.get(root.inside)
+        if outer is None:
+            raise BadInputError(
+                f"{place(root)}: lies inside {shown(root.inside)}, which is not a root{hint(root.inside, by_name)}"
+            )
+        if root.kind is not Kind.X86 or outer.kind is Kind.X86 or outer.inside:
+            raise BadInputError(
+                f"{place(root)}: lies inside {root.inside!r}; an x86 table inside a nested table (npt or ept) was"
+                " expected, and nothing else"
+            )
 
 
 def _candidates(photograph: Photograph, machine: Machine, tell: Say) -> Iterator[Root]:

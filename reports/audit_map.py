@@ -24,6 +24,7 @@ from audit.ruling import Answer
 from proofs.obligation import Json
 from proofs.results import Exit
 from reports.audit import bounds, comparison_to, finding_to, letters, root_to, summary
+from reports.output import write_output
 
 PARTS: Final = Path(__file__).resolve().parent / "map"
 MOST_RANGES: Final = 20_000  # of one domain; beyond that, gaps are closed until they fit
@@ -42,10 +43,8 @@ _VERDICTS: Final = {
 
 
 def write(decision: Decision, name: str, code: Exit, comparison: Comparison | None, path: Path) -> None:
-    """Write the page, in one piece or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page(decision, name, code, comparison), "utf-8")
-    partial.replace(path)
+    """Write the page."""
+    write_output(path, page(decision, name, code, comparison).encode())
 
 
 def page(decision: Decision, name: str, code: Exit, comparison: Comparison | None = None) -> str:

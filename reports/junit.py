@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 from proofs.obligation import OBLIGATION
 from proofs.results import Result, Verdict, is_hole
+from reports.output import write_output
 
 # What XML 1.0 cannot carry.
 _FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -58,12 +60,12 @@ def _case(suite: ElementTree.Element, name: str, row: Result) -> str:
 
 
 def write(rows: Sequence[Result], path: Path) -> None:
-    """Write the file, in one piece or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Write the file."""
     element_tree = tree(rows)
     ElementTree.indent(element_tree)
-    element_tree.write(partial, encoding="utf-8", xml_declaration=True)
-    partial.replace(path)
+    content = io.BytesIO()
+    element_tree.write(content, encoding="utf-8", xml_declaration=True)
+    write_output(path, content.getvalue())
 
 
 def _clean(text: str) -> str:

@@ -17,6 +17,7 @@ from audit.ruling import THEOREM, Answer, Ruling
 from proofs.obligation import Json
 from reports.audit import bounds, letters
 from reports.entries import describe
+from reports.output import write_output
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 CLAUSES: Final = {
@@ -42,10 +43,8 @@ def log(decision: Decision, photograph: str) -> dict[str, Json]:
 
 
 def write(decision: Decision, photograph: str, path: Path) -> None:
-    """Write the file, in one piece or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(log(decision, photograph), indent=1, ensure_ascii=False), "utf-8")
-    partial.replace(path)
+    """Write the file."""
+    write_output(path, json.dumps(log(decision, photograph), indent=1, ensure_ascii=False).encode())
 
 
 def _rule(clause: Clause) -> dict[str, Json]:

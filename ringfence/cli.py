@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -118,7 +119,7 @@ def audit_one(
     policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="What is demanded, as TOML.")] = None,
     root: Annotated[
         list[str] | None,
-        typer.Option("--root", metavar="NAME=KIND:LEVELS:ADDRESS[@INSIDE]", help="A root; may be repeated."),
+        typer.Option("--root", metavar="NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE]", help="A root; may be repeated."),
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", metavar="PHOTOGRAPH", help="Compare with an earlier photograph.")
@@ -134,10 +135,14 @@ def audit_one(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a map as one page.")] = None,
 ) -> int:  # fmt: skip
     """Decide whether the page tables in a photograph of physical memory keep domains apart."""
-    from ringfence.commands import audit
+    try:
+        from ringfence.commands import audit
 
-    request = audit.Request(photograph, policy, against, tuple(root or ()), maxphyaddr, levels)
-    return audit.run(request, audit.Outputs(json, junit, sarif, html))
+        request = audit.Request(photograph, policy, against, tuple(root or ()), maxphyaddr, levels)
+        return audit.run(request, audit.Outputs(json, junit, sarif, html))
+    except KeyboardInterrupt:
+        print("Interrupted, so nothing was decided.", file=sys.stderr)
+        return Exit.NOT_ESTABLISHED
 
 
 @app.command("show")
@@ -196,8 +201,26 @@ def main(arguments: Sequence[str] | None = None, wiring: Wiring = WORKBENCH) -> 
     """Run one command line; the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     with _Internal():
-        return _run(arguments, wiring)
+        try:
+            code = _run(arguments, wiring)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
+        # rich and click end the process with 1, which means refuted, if nobody reads standard output any more.
+        except (BrokenPipeError, SystemExit):
+            print("Standard output was closed before everything was said.", file=sys.stderr)
+        finally:
+            _give_up_unwritten()
     return Exit.INTERNAL
+
+
+def _give_up_unwritten() -> None:
+    """Let what standard output did not take not be tried again at the end, which would change the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(arguments: Sequence[str] | None, wiring: Wiring) -> int:

@@ -1,11 +1,12 @@
-"""Readers of photographs: raw images, ELF cores, kdump dumps, each also compressed, and folders in the sparse form."""
+"""Readers of photographs: raw images, ELF cores, kdump dumps, compressed or flattened too, and sparse folders."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from audit.photograph import BadInputError, Machine
-from audit.readers import elf, kdump
+from audit.readers import elf, flattened, kdump
 from audit.readers.compressed import LIMIT, expand, is_compressed
 from audit.readers.image import FRAME, FRAMES_END, Extent, Image
 from audit.readers.scenario import machine_of, read_json
@@ -15,7 +16,7 @@ from audit.readers.store import Store, open_store
 # What is known not to be an image of memory as it is, so that it is not taken for one.
 _FOREIGN = {
     b"DISKDUMP": "a diskdump; write an ELF core instead",
-    b"makedumpfile\0": "a dump in makedumpfile's flattened form; rearrange it with makedumpfile -R",
+    flattened.MAGIC: "a dump that is flattened twice",
     b"EMiL": "a LiME image; take it with format=padded",
     b"AVML": "an AVML image; convert it to a raw image",
     b"PAGEDU64": "a Windows crash dump",
@@ -42,9 +43,22 @@ def open_photograph(path: Path, limit: int = LIMIT) -> Image:
     return _open_image(_open_expanded(path, limit))
 
 
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a photograph is read from, whether they exist or not; those of a folder that cannot be opened."""
+    if not path.is_dir():
+        return (path,)
+    names = {"scenario.json", "frames.json", *_FRAMES}
+    with suppress(BadInputError, OSError):
+        names.add(read_json(path / "scenario.json").object("image").text("file"))
+    return tuple(path / name for name in sorted(names))
+
+
 def _open_expanded(path: Path, limit: int) -> Store:
     store = open_store(path)
-    return expand(store, limit) if is_compressed(store.read(0, min(store.size, 8))) else store
+    if is_compressed(store.read(0, min(store.size, 8))):
+        store = expand(store, limit)
+    magic = store.read(0, min(store.size, len(flattened.MAGIC)))
+    return flattened.rearrange(store, limit) if magic == flattened.MAGIC else store
 
 
 def _open_image(store: Store, machine: Machine | None = None) -> Image:

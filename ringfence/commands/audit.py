@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,17 +16,18 @@ from audit.compare import Comparison, compare
 from audit.decide import Decision
 from audit.examine import Told, examine, survey
 from audit.photograph import BadInputError, Kind, Photograph, Root, Say
-from audit.readers import open_photograph
+from audit.readers import files_of, open_photograph
 from proofs.obligation import Json
 from proofs.results import Result, exit_code
 from reports import audit_map, audit_text, junit, sarif
 from reports.audit import comparison_to, rows
 from reports.summary import document
 from ringfence.errors import InputError
+from ringfence.outputs import check_outputs, write_output
 
 _ROOT: Final = re.compile(
     r"(?P<name>[^=/]+)=(?P<kind>x86|npt|ept):(?P<levels>[45]):(?P<address>0x[0-9a-fA-F]{1,16}|[1-9][0-9]{0,18}|0)"
-    r"(@(?P<inside>.+))?"
+    r"(?P<guest>:guest)?(@(?P<inside>.+))?"
 )
 
 
@@ -58,9 +58,9 @@ class Outputs:
 
 def run(request: Request, outputs: Outputs) -> int:
     """Audit, report, and return the exit code."""
-    for option, file in (("--junit", outputs.junit), ("--sarif", outputs.sarif), ("--html", outputs.html)):
-        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-            raise InputError(f"{option} {file}: a file in a folder that exists was expected.")
+    read = [file for given in (request.photograph, request.against) if given for file in files_of(given)]
+    files = {"--junit": outputs.junit, "--sarif": outputs.sarif, "--html": outputs.html}
+    check_outputs(files, [*read, *([request.policy] if request.policy else [])])
     told = Told(request.policy, tuple(_root(text) for text in request.roots), request.maxphyaddr, request.levels)
     started = time.process_time()
     with Console(stderr=True).status("opening") as status:
@@ -89,16 +89,16 @@ def _compare(request: Request, told: Told, now: Decision, say: Say) -> Compariso
 
 
 def _root(text: str) -> Root:
-    """A root given as NAME=KIND:LEVELS:ADDRESS or NAME=KIND:LEVELS:ADDRESS@INSIDE."""
+    """A root given as NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE]; guest: a virtual machine runs on it."""
     found = _ROOT.fullmatch(text)
     address = int(found["address"], 0) if found else 1
     if found is None or address % 4096 or address >> 52:
         raise InputError(
-            f"--root {text}: NAME=KIND:LEVELS:ADDRESS[@INSIDE] was expected, such as vm0=npt:4:0x2ac3000, with a kind"
-            f" of {', '.join(Kind)}, 4 or 5 levels, and an address that is a multiple of 0x1000."
+            f"--root {text}: NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE] was expected, such as vm0=npt:4:0x2ac3000, with"
+            f" a kind of {', '.join(Kind)}, 4 or 5 levels, and an address that is a multiple of 0x1000."
         )
     kind, inside = Kind(found["kind"]), found["inside"] or ""
-    guest = kind is not Kind.X86 or bool(inside)
+    guest = kind is not Kind.X86 or bool(inside or found["guest"])
     return Root(found["name"], kind, int(found["levels"]), address >> 12, inside, "named by --root", guest)
 
 
@@ -108,24 +108,17 @@ def _report(
     code = exit_code(found)
     name = request.photograph.name
     if outputs.junit is not None:
-        _write("--junit", outputs.junit, lambda file: junit.write(found, file))
+        write_output("--junit", outputs.junit, lambda file: junit.write(found, file))
     if outputs.sarif is not None:
-        _write("--sarif", outputs.sarif, lambda file: sarif.write(decision, name, file))
+        write_output("--sarif", outputs.sarif, lambda file: sarif.write(decision, name, file))
     if outputs.html is not None:
-        _write("--html", outputs.html, lambda file: audit_map.write(decision, name, code, comparison, file))
+        write_output("--html", outputs.html, lambda file: audit_map.write(decision, name, code, comparison, file))
     if outputs.json:
         print(json.dumps(_document(decision, found, comparison), ensure_ascii=False, indent=1))
     else:
         console = Console()
         audit_text.show(decision, name, code, console if console.is_terminal else Console(width=100), comparison)
     return int(code)
-
-
-def _write(option: str, file: Path, write: Callable[[Path], None]) -> None:
-    try:
-        write(file)
-    except OSError as error:
-        raise InputError(f"{option} {file} cannot be written: {error.strerror}.") from error
 
 
 def _document(decision: Decision, found: list[Result], comparison: Comparison | None) -> dict[str, Json]:

@@ -14,6 +14,7 @@ from proofs.results import Result, Verdict, exit_code
 from reports import junit, table
 from reports.summary import document
 from ringfence.errors import InputError, InternalError
+from ringfence.outputs import check_outputs, write_output
 from ringfence.session import Options, Session, within
 from ringfence.sources import tool_versions
 from ringfence.wiring import Wiring
@@ -24,7 +25,7 @@ def run(
     complete: bool = False,
 ) -> int:  # fmt: skip
     """Establish everything selected of these providers.  complete: a claimed theorem without a row is an error."""
-    _check_junit(junit_file)
+    check_outputs({"--junit": junit_file})
 
     def work(session: Session) -> list[Result]:
         units = session.units(providers)
@@ -43,7 +44,7 @@ def replay_file(
     wiring: Wiring, file: Path, options: Options, as_json: bool, junit_file: Path | None, photograph: Path | None = None
 ) -> int:
     """Replay one trace from a file.  photograph: a folder for the monitor's state after it, for `audit`."""
-    _check_junit(junit_file)
+    check_outputs({"--junit": junit_file}, (file,))
     if photograph is not None and (photograph.is_file() or not photograph.absolute().parent.is_dir()):
         raise InputError(f"--photograph {photograph}: a folder, in a folder that exists, was expected.")
     try:
@@ -88,17 +89,9 @@ def _missing(session: Session, rows: Sequence[Result]) -> list[Result]:
     ]
 
 
-def _check_junit(file: Path | None) -> None:
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise InputError(f"--junit {file}: a file in a folder that exists was expected.")
-
-
 def _report(rows: list[Result], options: Options, as_json: bool, junit_file: Path | None) -> int:
     if junit_file is not None:
-        try:
-            junit.write(rows, junit_file)
-        except OSError as error:
-            raise InputError(f"--junit {junit_file} cannot be written: {error.strerror}.") from error
+        write_output("--junit", junit_file, lambda file: junit.write(rows, file))
     if as_json:
         print(json.dumps(document(rows, _tool(options)), ensure_ascii=False, indent=1))
     else:

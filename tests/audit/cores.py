@@ -214,3 +214,9 @@ def write_kdump(
     parts = [header.ljust(4096, b"\0"), sub_header.ljust(4096, b"\0"), bitmap, bitmap, *descriptors, text, *pages]
     path.write_bytes(b"".join(parts))
     return path
+
+
+def flattened(*records: tuple[int, bytes]) -> bytes:
+    """A file in makedumpfile's flattened form; records: offset and content."""
+    parts = [struct.pack(">qq", offset, len(content)) + content for offset, content in records]
+    return struct.pack(">16sqq4064x", b"makedumpfile", 1, 1) + b"".join(parts) + struct.pack(">qq", -1, -1)

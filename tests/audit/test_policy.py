@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -157,6 +158,22 @@ RANGE = "ranges = [[0x1000, 0x2000]]\n"
     ("text", "words"),
     [
         ("x = ", "is not TOML"),
+        ("x = " + "[" * 5000, "is not TOML"),
+        ("x = " + "9" * 5000, "is not TOML"),
+        ("[machine]\nmaxphyaddr = 0x" + "f" * 5000, "a number has more than 64 bits"),
+        ("a." * 100_000 + "a = 1", "a key has more parts"),
+        ('"""\n\\' * 50_000, "is not TOML"),
+        ("'a' . \"b\"." * 10 + "c = 1", "a key has more parts"),
+        ("#" * (1 << 20) + "#", "at most 1048576 bytes"),
+        ("[[tables]]\n" * 600, "600 tables [[tables]]; at most 512"),
+        ("\n".join(f"[root.r{n}]" for n in range(5000)), "5000 tables [root.NAME]; at most 4096"),
+        ("defaults = '" + "x" * 10_000 + "'", "xxx'; true or false was expected"),
+        ('[domain."a\\u001b"]', "at most 200 printable characters"),
+        ('[[tables]]\nname = "a\\nb"', "at most 200 printable characters"),
+        ('[[tables]]\nname = "a/b"', "without a slash"),
+        (f'[[reserved]]\nname = "x y"\n{RANGE}[[reserved]]\nname = "x-y"\n{RANGE}', "a name that no other"),
+        ('[[tables]]\nname = "x y"\n[[tables]]\nname = "x-y"', "give them names that differ"),
+        (PAIR + PAIR + "user = true", "already disjoint"),
         ("", "demands nothing"),
         ('[domain.a]\nroots = ["vm0"]', "demands nothing"),
         ("[[disjont]]\n", "unknown key 'disjont'; perhaps 'disjoint' is meant"),
@@ -192,12 +209,13 @@ RANGE = "ranges = [[0x1000, 0x2000]]\n"
         ("[domain.a]\nroots = []", "at least one root"),
         ("domain = 3", "a table [domain] was expected"),
         ("[domain]\na = 3", "a table [domain.a] was expected"),
-        ('[root.vm0]\nkind = "npt"\nlevels = 4\naddress = 0', "has the name of a root of the photograph"),
+        ('[root.vm0]\nkind = "npt"\nlevels = 4\naddress = 0', "[root.vm0]: two roots are called 'vm0'"),
         ('[root.a]\nkind = "nested"\nlevels = 4\naddress = 0', "one of x86, npt, ept was expected"),
         ('[root.a]\nkind = "npt"\nlevels = 3\naddress = 0', "a number from 4 to 5"),
         ('[root.a]\nkind = "npt"\nlevels = 4\naddress = 0x123', "a multiple of 0x1000"),
         ('[root.a]\nkind = "x86"\nlevels = 4\naddress = 0\ninside = "vm2"', "perhaps 'vm1' is meant"),
         ('[root.a]\nkind = "x86"\nlevels = 4\naddress = 0\ninside = "cpu0"', "inside a nested table"),
+        ('[root.a]\nkind = "npt"\nlevels = 5\naddress = 0x2AC3000', "'vm0' has one of 4"),
         ("[machine]\nmaxphyaddr = 60", "a number from 32 to 52"),
         ("[machine]\nmaxphyaddr = true", "'maxphyaddr' is True"),
         ('[machine]\nmalformed = "no"', '"allow" or "forbid"'),
@@ -219,11 +237,24 @@ def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, text: str, wor
     assert words in sentence
     assert sentence.startswith(str(tmp_path / "policy.toml"))
     assert "\n" not in sentence
+    assert len(sentence) < 600
 
 
 def test_a_policy_that_is_no_file_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="cannot be read"):
-        read_policy(tmp_path / "missing.toml")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("missing.toml", ".", "pipe", "/dev/zero"):
+        with pytest.raises(BadInputError, match="cannot be read"):
+            read_policy(tmp_path / name)
+
+
+def test_a_policy_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, "\ufeffdefaults = true").demands
+
+
+def test_dots_in_strings_and_comments_are_no_parts_of_a_key(tmp_path: Path) -> None:
+    dots = "." * 40
+    text = f'[[tables]] # {dots}\nname = "{dots}"\n[[tables]]\nname = """\\"{dots}"""\n[[tables]]\nname = \'{dots} \''
+    assert [demand.name for demand in read(tmp_path, text).demands] == [dots, f'"{dots}', f"{dots} "]
 
 
 def test_a_policy_that_is_not_text_is_bad_input(tmp_path: Path) -> None:

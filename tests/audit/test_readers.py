@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from audit.photograph import Kind
 from audit.readers import open_photograph
 from audit.readers.store import Store
-from tests.audit.cores import LA57, LONG_MODE, Memory, Segment, note, qemu_note, write_core, zstd
+from tests.audit.cores import LA57, LONG_MODE, Memory, Segment, flattened, note, qemu_note, write_core, zstd
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
 FOLDERS = sorted(path.name for path in PHOTOGRAPHS.iterdir())
@@ -246,6 +246,14 @@ def test_a_kdump_compressed_dump_holds_the_frames_that_were_dumped(tmp_path, com
     assert held(photograph) == dict(zip(numbers, numbers, strict=True))
     words, there = photograph.read(np.array([9, 2, 1 << 20, 9], np.uint64))
     assert (words[:, 511].tolist(), there.tolist()) == ([9, 0, 1 << 20, 9], [True, False, True, True])
+
+
+@pytest.mark.parametrize("again", [bytes, zstd], ids=["plain", "zstd"])
+def test_a_flattened_dump_holds_what_the_dump_holds(tmp_path, again):
+    dump = memory(0, 1, 700).write_kdump(tmp_path / "dump").read_bytes()
+    pieces = [(at, dump[at : at + 5000]) for at in range(0, len(dump), 5000)]
+    (tmp_path / "flat").write_bytes(again(flattened((0, b"overwritten"), *reversed(pieces))))
+    assert held(open_photograph(tmp_path / "flat")) == {0: 0, 1: 1, 700: 700}
 
 
 def test_a_kdump_compressed_dump_tells_the_registers_of_each_cpu(tmp_path):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from audit.photograph import BadInputError
 from audit.readers import compressed, open_photograph
-from tests.audit.cores import LONG_MODE, Memory, Segment, note, qemu_note, write_core, zstd
+from tests.audit.cores import LONG_MODE, Memory, Segment, flattened, note, qemu_note, write_core, zstd
 
 PHOTOGRAPH = Path(__file__).parent / "photographs" / "pt-la48-pti"
 
@@ -72,7 +72,16 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         (bytes(4097), "whole frames"),
         (b"KDUMP   " + bytes(4088), "expected header version 4, 5 or 6"),
         (b"DISKDUMP" + bytes(4088), "diskdump"),
-        (b"makedumpfile" + bytes(4084), "makedumpfile -R"),
+        (b"makedumpfile" + bytes(4084), "expected type 1 and version 1"),
+        (flattened(), "an empty file"),
+        (flattened((0, flattened())), "flattened twice"),
+        (flattened((0, bytes(5000))), "found 5000 bytes"),
+        (flattened((0, bytes(4096)))[:-16], "expected 16 bytes"),
+        (flattened((0, bytes(4096)))[:-17], "expected 4096 bytes"),
+        (flattened((-4096, bytes(4096))), "found -4096 and 4096"),
+        (flattened((0, b"")), "found 0 and 0"),
+        (flattened((1 << 52, b"x")), "expected an offset and a size"),
+        (flattened(*[(0, b"x")] * 5000), "records in a file"),
         (b"EMiL" + bytes(4092), "LiME"),
         (b"\x1f\x8b" + bytes(4094), "gzip"),
         (b"QFI\xfb" + bytes(4092), "qcow2"),

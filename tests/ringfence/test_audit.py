@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +16,7 @@ import pytest
 
 from reports.summary import FIELDS, SCHEMA
 from ringfence.cli import main
+from tests.audit.cores import Memory
 from tests.ringfence.conftest import Said
 
 AUDIT = Path(__file__).parents[1] / "audit"
@@ -203,12 +208,17 @@ def test_more_domains_than_can_be_paired_are_bad_input(audit, tmp_path: Path) ->
         (("/nowhere/at-all",), "there is no such photograph"),
         ((CLEAN, "--policy", "/nowhere/p.toml"), "the policy cannot be read"),
         ((CLEAN, "--policy", CLEAN / "scenario.json"), "is not TOML"),
-        ((CLEAN, "--root", "x=npt:3:0x1000"), "NAME=KIND:LEVELS:ADDRESS[@INSIDE] was expected"),
+        ((CLEAN, "--root", "x=npt:3:0x1000"), "NAME=KIND:LEVELS:ADDRESS[:guest][@INSIDE] was expected"),
         ((CLEAN, "--root", "x=npt:4:0x1001"), "a multiple of 0x1000"),
         ((CLEAN, "--root", "x=npt:4:0xfffffffffff000"), "a multiple of 0x1000"),
         ((CLEAN, "--root", "x=npt:4:0xffffff0000000"), "lies beyond the last frame of the photograph"),
         ((CLEAN, "--root", "vm0=npt:4:0x1000"), "two roots are called 'vm0'"),
         ((CLEAN, "--root", "x=x86:4:0x1000@vm7"), "lies inside 'vm7', which is not a root"),
+        ((CLEAN, "--root", "a=x86:4:0x1000@a"), "--root a: lies inside 'a'; an x86 table inside a nested table"),
+        ((CLEAN, "--root", "a=x86:4:0@b", "--root", "b=x86:4:0@a"), "--root a: lies inside 'b'; an x86 table"),
+        ((CLEAN, "--root", "a=npt:4:0x1000@vm0"), "an x86 table inside a nested table"),
+        ((CLEAN, "--root", "a=x86:4:0x1000@cpu0"), "an x86 table inside a nested table"),
+        ((CLEAN, "--root", "a=npt:5:0x2ac3000"), "a table of 5 levels at 0x2ac3000, where 'vm0' has one of 4"),
         ((CLEAN, "--html", "/nowhere/at-all/a.html"), "a file in a folder that exists was expected"),
         ((CLEAN, "--against", "/nowhere/at-all"), "there is no such photograph"),
     ],
@@ -227,3 +237,116 @@ def test_a_photograph_without_tables_is_bad_input(audit, tmp_path: Path) -> None
     said = audit(image)
     assert said.code == 3
     assert "no page table was found" in said.err
+
+
+def test_an_output_is_never_a_file_that_is_read_or_written_otherwise(audit, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(4096))
+    (tmp_path / "link").symlink_to(image)
+    (tmp_path / "hard").hardlink_to(image)
+    policy = tmp_path / "policy.toml"
+    policy.write_text("defaults = true", "utf-8")
+    new = tmp_path / "new"
+    for words in (
+        (image, "--html", image),
+        (image, "--html", tmp_path / "link"),
+        (CLEAN, "--against", image, "--junit", tmp_path / "hard"),
+        (image, "--policy", policy, "--sarif", policy),
+        (image, "--junit", new, "--sarif", tmp_path / "." / "new"),
+        (CLEAN, "--html", CLEAN / "scenario.json"),
+        (CLEAN, "--html", CLEAN / "frames.bin"),
+    ):
+        said = audit(*words)
+        assert (said.code, said.err.count("a file of its own was expected")) == (3, 1)
+    assert image.read_bytes() == bytes(4096)
+    assert not new.exists()
+
+
+def test_links_pipes_and_devices_are_written_through(audit, tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "a.xml", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        said = audit(CLEAN, "--junit", link, "--sarif", pipe, "--html", "/dev/null")
+        assert json.loads(read.result(10))["version"] == "2.1.0"
+    assert said.code == 0
+    assert (link.is_symlink(), pipe.is_fifo(), Path("/dev/null").is_char_device()) == (True, True, True)
+    assert ElementTree.parse(target).getroot().get("failures") == "0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.xml", "link", "pipe"]
+
+
+def test_a_full_device_is_bad_input(audit) -> None:
+    said = audit(CLEAN, "--html", "/dev/full")
+    assert (said.code, said.out) == (3, "")
+    assert "--html /dev/full cannot be written: No space left on device." in said.err
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_root_named_by_hand_can_be_a_shadow_table(audit) -> None:
+    ids = {}
+    for guest in ("", ":guest"):
+        rows = audit(CLEAN, "--root", f"x=x86:4:0x1000{guest}", "--json").document["results"]
+        ids[guest] = {row["id"] for row in rows}
+    assert "audit/disjoint/vm0/x" not in ids[""] | ids[":guest"]
+    assert "audit/disjoint/x/vm0" in ids[":guest"] - ids[""]
+    assert "audit/write-xor-execute/x" in ids[""] - ids[":guest"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "words"),
+    [
+        ("", ("--maxphyaddr", "32"), "addresses of 32 bits were expected"),
+        ("maxphyaddr = 32", (), "addresses of 32 bits were expected"),
+        ("encryption-bit = 32", (), "addresses below bit 32, the encryption bit, were expected"),
+        ("encryption-bit = 33", ("--maxphyaddr", "33"), ""),
+    ],
+)
+def test_memory_beyond_the_width_that_is_given_is_bad_input(audit, tmp_path, policy: str, options, words: str) -> None:
+    memory = Memory()
+    for name in (0xA0, 0xB0):
+        memory.map(name, 4, 0, 0x100005)
+    memory.frame(0x100005)[0] = 1
+    (tmp_path / "policy.toml").write_text(f"defaults = true\n[machine]\n{policy}", "utf-8")
+    photograph = memory.write_raw(tmp_path / "image")
+    said = audit(
+        photograph, "--policy", tmp_path / "policy.toml", *options,
+        "--root", "a=npt:4:0xa0000", "--root", "b=npt:4:0xb0000",
+    )  # fmt: skip
+    assert said.code == (3 if words else 1)
+    assert words in said.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_standard_output_that_is_closed_or_full_is_no_verdict(options) -> None:
+    command = [sys.executable, "-m", "ringfence", "audit", str(SHARED), *options]
+    read, write = os.pipe()
+    os.close(read)
+    with Path("/dev/full").open("wb") as full:
+        for output, words in ((write, "Standard output was closed"), (full.fileno(), "No space left on device")):
+            ended = subprocess.run(command, cwd=AUDIT.parents[1], stdout=output, stderr=subprocess.PIPE, text=True)
+            assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
+            assert words in ended.stderr
+    os.close(write)
+
+
+def test_an_interrupted_audit_keeps_nothing_and_says_so(audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ringfence.commands.audit.run", interrupt)
+    said = audit(CLEAN)
+    assert (said.code, said.out, said.err) == (2, "", "Interrupted, so nothing was decided.\n")
+
+
+def test_a_width_that_replaces_the_photographs_is_noted(audit) -> None:
+    assert "MAXPHYADDR is taken to be 39; the photograph says 40" in audit(CLEAN, "--maxphyaddr", "39").out
+    assert "MAXPHYADDR" not in audit(CLEAN, "--maxphyaddr", "40").out
+
+
+def test_the_image_that_a_folder_names_is_read_and_not_written(audit, tmp_path: Path) -> None:
+    (tmp_path / "scenario.json").write_text('{"image": {"file": "memory.raw"}}', "utf-8")
+    (tmp_path / "memory.raw").write_bytes(bytes(4096))
+    said = audit(tmp_path, "--html", tmp_path / "memory.raw")
+    assert (said.code, (tmp_path / "memory.raw").read_bytes()) == (3, bytes(4096))
+    assert "a file of its own was expected" in said.err
