@@ -83,7 +83,9 @@ def _candidates(photograph: Photograph, machine: Machine, tell: Say) -> Iterator
     frames = [*(root.frame for root in processors), *(block.page for block in blocks)]
     tables = [reading for block in blocks for reading in readings(block.roots[0], told)]
     writers = writers_of(photograph, machine, tables, [*frames, *(frame for _, frame, _ in tables)])
-    hosts = [root for root in processors if root.frame not in guests and root.frame not in writers]
+    first = [block.roots[0] for block in blocks if block.page not in writers]
+    shadows = {root.frame for root in first if root.kind is Kind.X86}
+    hosts = [root for root in processors if root.frame not in guests | shadows | writers.keys()]
     levels = told or _levels_of(photograph, hosts)
     yield from (_as_host(root, levels) for root in sifted(blocks, writers, levels, tell))
 

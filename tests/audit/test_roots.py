@@ -220,6 +220,16 @@ def test_who_tells_the_levels_of_a_nested_table(tmp_path, told, levels):
     assert (nested.levels, nested.doubt) == ((levels, "") if levels else (4, DEPTH_UNKNOWN))
 
 
+def test_a_cpu_that_runs_a_guest_on_shadow_tables_tells_no_depth(tmp_path):
+    memory = with_table()
+    memory.map(0x30, 4, 0, 0x99)
+    memory.vmcb(0x10, n_cr3=0x20000)
+    memory.vmcb(0x11, nested=0, cr3=0x30000)
+    photograph = open_photograph(memory.write_raw(tmp_path / "image"))
+    roots = {root.frame: root for root in find_roots(photograph, machine((LONG_MODE[0], 0x30000, 0x20)))}
+    assert (roots[0x20].doubt, roots[0x30].guest) == (DEPTH_UNKNOWN, True)
+
+
 def test_what_lies_inside_a_root_in_doubt_is_in_doubt(tmp_path):
     memory = with_table()
     memory.vmcb(0x10, n_cr3=0x20000, cr3=0x5000)
