@@ -208,6 +208,8 @@ def test_kept_traces_are_replayed_again_although_no_source_changed(bench: Bench)
 @pytest.mark.slow
 def test_an_interrupt_loses_nothing(bench: Bench) -> None:
     program = (
+        # A test run in the background of a shell ignores interrupts, and so would its children.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from pathlib import Path; from tests.ringfence import toy; from ringfence.cli import main\n"
         f"sys.exit(main(['prove', '--jobs', '1'], toy.wiring(Path({str(bench.root)!r}), 'good_units')))"
     )
