@@ -10,6 +10,7 @@ from rich.markup import escape
 from proofs.codec import finding_to, header_to
 from proofs.obligation import Finding, Header, Json
 from proofs.results import Exit, Result
+from reports.formula import goal, hypotheses
 from ringfence.errors import InternalError
 from ringfence.selection import Selection
 from ringfence.session import Options, Session, within
@@ -24,10 +25,12 @@ def run(wiring: Wiring, identifier: str, options: Options, as_json: bool) -> int
         _, item = session.run.items[identifier]
         result = session.run.last(identifier)
         if isinstance(item, Finding):
-            return {**finding_to(item), "text": "", "last": _last(result), "assumed": []}
+            return {**finding_to(item), "formula": "", "text": "", "last": _last(result), "assumed": []}
         return {
             **header_to(item),
-            "text": _text(session, item),
+            "hypotheses": hypotheses(text := _text(session, item)),
+            "formula": goal(text),
+            "text": text,
             "last": _last(result),
             "assumed": [entry for entry in session.catalogue()["assumptions"] if entry["id"] in item.assumptions],
         }
@@ -62,6 +65,10 @@ def _print(shown: dict[str, Json], console: Console) -> None:
     for entry in assumed if isinstance(assumed, list) else []:
         if isinstance(entry, dict):
             line("assumes", f"{entry['id']}: {entry['statement']}")
+    known = shown.get("hypotheses")
+    if isinstance(known, list):
+        line("hypotheses", ", ".join(str(name) for name in known) or "none")
+        line("formula", shown["formula"])
     last = shown["last"]
     if isinstance(last, dict):
         line("last verdict", f"{last['verdict']} {last['qualifier']} {last['reason']}".strip())
