@@ -124,7 +124,9 @@ def _message(error: z3.Z3Exception) -> str:
 
 def _rlimit_used(solver: z3.Solver) -> int:
     statistics = solver.statistics()
-    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in statistics.keys() else 0  # noqa: SIM118
+    # Statistics of Z3 are no mapping: `in` needs their list of keys.
+    keys = list(statistics.keys())
+    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in keys else 0
 
 
 def _decode(model: z3.ModelRef) -> dict[str, Json]:

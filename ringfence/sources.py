@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 # Libraries that take part in making or judging an obligation.
-TOOLS: Final = ("z3-solver", "hypothesis", "networkx", "sympy", "cryptography")
+TOOLS: Final = ("z3-solver", "hypothesis", "numpy")
 
 # What stands between an obligation and the answer that is kept; if it changes, old answers do not count.
 ASKS: Final = ("proofs/solver.py", "proofs/worker.py")

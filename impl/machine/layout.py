@@ -66,29 +66,35 @@ class Layout:
         c = configuration
         if c.core_frames < 0 or c.epc_frames < 1 or c.pool_frames < 1:
             raise ValueError("the monitor needs core frames (at least 0), pool frames and EPC frames (at least 1 each)")
-        epcm_frames = (c.epc_frames * EPCM_ENTRY_WORDS + WORDS - 1) // WORDS
-        epcm_first = c.reserved_first + c.core_frames
-        staging_first = epcm_first + epcm_frames
-        pool_first = staging_first + c.cpus + 1
-        layout = Layout(
-            memory_end=c.memory_frames,
-            monitor_first=c.reserved_first,
-            epcm_first=epcm_first,
-            staging_first=staging_first,
-            zero_frame=staging_first + c.cpus,
-            pool_first=pool_first,
-            epc_first=pool_first + c.pool_frames,
-            epc_end=pool_first + c.pool_frames + c.epc_frames,
-            device_first=c.device_first,
-            device_end=c.device_end,
-            cpus=c.cpus,
-        )
+        layout = cut(c)
         if c.device_first < layout.epc_end and layout.monitor_first < c.device_end and c.device_first < c.device_end:
             raise ValueError("the device hole overlaps reserved memory")
         for name, holds in valid_layout(layout):
             if not holds:
                 raise ValueError(f"the memory layout is not valid: {name}")
         return layout
+
+
+def cut(configuration: Configuration) -> Layout:
+    """Reserved memory as consecutive parts, whether or not they have room; arithmetic alone, no decision."""
+    c = configuration
+    epcm_first = c.reserved_first + c.core_frames
+    staging_first = epcm_first + (c.epc_frames * EPCM_ENTRY_WORDS + WORDS - 1) // WORDS
+    zero_frame = staging_first + c.cpus
+    epc_first = zero_frame + 1 + c.pool_frames
+    return Layout(
+        memory_end=c.memory_frames,
+        monitor_first=c.reserved_first,
+        epcm_first=epcm_first,
+        staging_first=staging_first,
+        zero_frame=zero_frame,
+        pool_first=zero_frame + 1,
+        epc_first=epc_first,
+        epc_end=epc_first + c.epc_frames,
+        device_first=c.device_first,
+        device_end=c.device_end,
+        cpus=c.cpus,
+    )
 
 
 def valid_layout(layout: Layout) -> list[tuple[str, bool]]:
