@@ -45,6 +45,11 @@ def bit(word: Number, position: int) -> Number:
     return (word >> position) & 1
 
 
+def is_canonical(address: Number) -> object:
+    """Bits 63:47 of a linear address are equal (SDM 1 3.3.7.1, four-level paging)."""
+    return Or(address >> 47 == 0, address >> 47 == (1 << 17) - 1)
+
+
 def x86_leaf(word: Number, frame: Number, rights: Number, present: Number) -> object:
     """The word is a 4 KiB user leaf of an x86-64 table: P 0, W 1, U 2, NX 63, nothing else set."""
     return And(

@@ -2,8 +2,8 @@
 
 Identifiers are ``T9/<entry>/path-k/<what>`` for EPT and ``T9/<entry>@npt/...`` for NPT; `what` is a clause of the
 representation invariant in capitals, a component of the model, ``outcome``, ``operands``, ``conditions`` (what the
-code requires on its way), ``coverage`` (the paths are all there are), ``choice`` (the monitor may answer like this) or
-``choices are public`` (secrets do not decide the path).
+code requires on its way), ``coverage`` (the paths are all there are), ``choice`` (the monitor may answer like this,
+or do nothing) or ``choices are public`` (secrets do not decide the path).
 """
 
 from __future__ import annotations

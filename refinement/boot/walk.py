@@ -160,7 +160,7 @@ def _decoded(access: Access, setting: Setting, path: Path) -> Value:
 
 
 def _ended(access: Access, setting: Setting, result: Any, entries: list[Number], table: Number) -> Value:
-    canonical = Or(ADDRESS >> 47 == 0, ADDRESS >> 47 == (1 << 17) - 1)
+    canonical = bits.is_canonical(ADDRESS)
     level = 4 - len(entries)
     granted = _grants(access, entries[-1]) if entries else True
     leaf = _large(entries[-1], level) if entries else False

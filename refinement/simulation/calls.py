@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from impl.machine.registers import CPL, RBX, RDI
+from impl.machine.registers import CPL, RBX, RCX, RDI
 from model.hyperenclave.vocabulary import Code, Cpu, Frame, Page, PageType, Pointer
 from model.language.logic import And, Not, Value
+from refinement import bits
 from refinement.contracts.tables import GUEST_FRAMES, NESTED_FRAMES
 from refinement.correspondence import SLOTS
 from refinement.engine.values import Number, condition, merge, unknown, word_of
@@ -22,6 +23,8 @@ from refinement.simulation.reading import OFFSET_MASK, Reading
 from refinement.simulation.step import Deliver, Step
 from refinement.simulation.tables import FIELD
 
+NORMAL: Final = 1
+IN_DESTROY: Final = 4
 LOW_HALF: Final = 1 << 47
 MAXIMUM_SHARED_PAGES: Final = 1 << 16
 FAULT_ERROR_OF_TCS: Final = 7  # present, write, user: the page is there, but no TCS of the caller's
@@ -35,6 +38,11 @@ TYPES: Final = {0: PageType.SECS, 1: PageType.TCS, 2: PageType.REG, 3: PageType.
 # Words of the structures that calls take (public monitor, src/enclave/structs.rs; SDM 3D 38.7).
 SECS: Final = {"size": 0, "base": 1, "ssa frame size, misc": 2, "buffer size": 5, "attributes": 6, "xfrm": 7}
 SECS_WORDS: Final = 33
+NEW_PAGE_WORDS: Final = 6
+INIT_WORDS: Final = 2
+SIGSTRUCT_WORDS: Final = 226
+SHARED_WORDS: Final = 3
+REMOVE_WORDS: Final = 4
 SECS_RESERVED: Final = (3, 4, 12, 13, 14, 15, 20, 21, 22, 23)
 SIGSTRUCT_MRENCLAVE: Final = 120
 SIGSTRUCT_IDENTITY: Final = (*range(16, 64), 128)  # modulus; ISVPRODID and ISVSVN
@@ -82,7 +90,7 @@ def tables(reading: Reading) -> FrameSet:
 def _step(reading: Reading, action: str, arguments: Mapping[str, Value], hints: object = None) -> Step:
     common = {"c": reading.cpu, "supervisor": supervisor(reading)}
     given = hints if isinstance(hints, dict) else {}
-    choice = arguments["exhausted"] if reading.outcome is Code.ENOMEM else True
+    choice = arguments["exhausted"] if reading.outcome is Code.ENOMEM else reading.refused_rightly
     return Step(action, common | dict(arguments), reading.outcome, deliver=answer(reading), hints=given, choice=choice)
 
 
@@ -101,6 +109,7 @@ def by_handle(action: str) -> Callable[[Reading], Step]:
 def create(reading: Reading) -> Step:
     """ECREATE: RDI points to the SECS, whose guest-physical address is the handle."""
     pointer = reading.register(RDI)
+    reading.pointer_to(0, pointer, SECS_WORDS)
     secs = [reading.word(0, pointer, k) for k in range(SECS_WORDS)]
     e = reading.handle(0, pointer)
     size, base = secs[SECS["size"]], secs[SECS["base"]]
@@ -134,9 +143,11 @@ def create(reading: Reading) -> Step:
 def add_page(reading: Reading) -> Step:
     """EADD: RDI points to a NewPageDesc, which points to the SECS and to SECINFO."""
     pointer = reading.register(RDI)
+    reading.pointer_to(0, pointer, NEW_PAGE_WORDS)
     secs, source, linear, physical, info, attributes = (reading.word(0, pointer, k) for k in range(6))
     e = reading.handle(1, secs)
     reached = reading.decided(reading.before.life[e] == 0)  # the descriptor and the handle were read
+    reading.pointer_to(2, info, 1)
     secinfo = reading.word(2, info, 0)
     copied = reading.page(source >> 12)
     staging = reading.setting.layout.staging_first + reading.cpu
@@ -167,7 +178,9 @@ def add_page(reading: Reading) -> Step:
 def initialize(reading: Reading) -> Step:
     """EINIT: RDI points to an InitDesc, which points to the SECS and the SIGSTRUCT."""
     pointer = reading.register(RDI)
+    reading.pointer_to(0, pointer, INIT_WORDS)
     secs, sigstruct = reading.word(0, pointer, 0), reading.word(0, pointer, 1)
+    reading.pointer_to(2, sigstruct, SIGSTRUCT_WORDS)
     expected = [reading.word(2, sigstruct, SIGSTRUCT_MRENCLAVE + k) for k in range(4)]
     for k in SIGSTRUCT_IDENTITY:
         reading.word(2, sigstruct, k)
@@ -183,6 +196,7 @@ def initialize(reading: Reading) -> Step:
 
 def _shared(reading: Reading) -> tuple[Number, Range]:
     pointer = reading.register(RDI)
+    reading.pointer_to(0, pointer, SHARED_WORDS)
     secs, start, stop = (reading.word(0, pointer, k) for k in range(3))
     return reading.handle(1, secs), Range(start, stop)
 
@@ -214,36 +228,66 @@ def shared_memory_remove(reading: Reading) -> Step:
 
 
 def remove_pages(reading: Reading) -> Step:
-    """RemovePagesAtDestroy as a whole: its pages are removed by steps of their own (`remove_page`), then it answers."""
+    """RemovePagesAtDestroy as a whole: its pages are removed by steps of their own (`remove_page`), then it answers.
+
+    The model has no step for the whole, so when it may answer like this is said here.
+    """
     if reading.path.ending == "cut":
         return remove_page(reading)
-    _batch(reading)
-    return Step(None, deliver=answer(reading))
+    return Step(None, deliver=answer(reading), choice=_answered_rightly(reading, _batch(reading)))
 
 
-def _batch(reading: Reading) -> tuple[Number, Number, Number]:
-    """The enclave of a batch, and its two arrays: of addresses, to read, and of results, to write."""
+@dataclass(frozen=True)
+class _Batch:
+    """The enclave, the arrays of addresses to read and of results to write, and how many elements they have."""
+
+    enclave: Number
+    pages: Number
+    results: Number
+    size: Number
+
+    @property
+    def fits(self) -> Value:
+        """Both arrays end in the pages in which they begin."""
+        return And(*(((start >> 3) & 511) + self.size <= 512 for start in (self.pages, self.results)))
+
+
+def _batch(reading: Reading) -> _Batch:
     pointer = reading.register(RDI)
-    secs, pages, results, _ = (reading.word(0, pointer, k) for k in range(4))
+    reading.pointer_to(0, pointer, REMOVE_WORDS)
+    secs, pages, results, size = (reading.word(0, pointer, k) for k in range(REMOVE_WORDS))
     e = reading.handle(1, secs)
-    reading.walk(2, pages)
-    reading.walk(3, results, write=True)
-    return e, pages, results
+    for number, array in ((2, pages), (3, results)):
+        reading.pointer_to(number, array, 1)
+        reading.walk(number, array, write=number == 3)
+    return _Batch(e, pages, results, size)
+
+
+def _answered_rightly(reading: Reading, batch: _Batch) -> Value:
+    s, code = reading.before, reading.outcome
+    if code is Code.PAGE_FAULT:
+        return reading.faulted
+    if code is Code.GENERAL_PROTECTION:
+        return reading.refused_rightly
+    called = And(same(s.cpu_mode[reading.cpu], NORMAL), supervisor(reading))
+    allowed = And(same(s.life[batch.enclave], IN_DESTROY), batch.fits)
+    expected = {Code.INVALID_OPCODE: Not(called), Code.EINVAL: And(called, Not(allowed)), Code.OK: And(called, allowed)}
+    return condition(expected.get(code, False))
 
 
 def remove_page(reading: Reading) -> Step:
     """One element of the batch; its address comes from the caller's array, its result goes to the other."""
-    e, pages, results = _batch(reading)
+    batch = _batch(reading)
     element = unknown("step0", 10)
-    physical = reading.word(2, pages, element)
+    physical = reading.word(2, batch.pages, element)
     removed = reading.path.post.nodes["epcm"] is not reading.path.pre.nodes["epcm"]
-    index = ((results >> 3) & 511) + element
+    index = ((batch.results >> 3) & 511) + element
     return Step(
         "remove_page_at_destroy",
         {
             "c": reading.cpu,
             "supervisor": supervisor(reading),
-            "e": e,
+            "e": batch.enclave,
             "frame_aligned": condition(physical & OFFSET_MASK == 0),
             "f": saturated(physical >> 12, LAST_FRAME),
         },
@@ -269,10 +313,20 @@ def enter_check(resuming: bool) -> Callable[[Reading], Step]:
             "resuming": resuming,
         }
         return Step(
-            "enter_check", arguments, reading.outcome, deliver=_entered(reading, address), rounds={"outcome": 2}
+            "enter_check",
+            arguments,
+            reading.outcome,
+            deliver=_entered(reading, address),
+            rounds={"outcome": 2},
+            choice=_no_way_out(reading) if reading.outcome is Code.GENERAL_PROTECTION else True,
         )
 
     return step
+
+
+def _no_way_out(reading: Reading) -> Value:
+    """No CPU could continue at the asynchronous exit pointer, or the walk for the TCS gave #GP."""
+    return True if reading.splits else condition(Not(bits.is_canonical(reading.register(RCX))))
 
 
 def _entered(reading: Reading, address: Number) -> Deliver:

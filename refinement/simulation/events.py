@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
+from impl.machine.registers import CPL, RBX
 from impl.monitor.codes import Code as MonitorCode
 from model.hyperenclave.vocabulary import Code, Operation
 from model.language.logic import And, Not, Or, Value
@@ -15,7 +17,7 @@ from refinement.invariants.layout import in_range, is_normal
 from refinement.simulation import delivery
 from refinement.simulation.calls import PAGE_FRAMES, short_of, tables
 from refinement.simulation.reading import Reading
-from refinement.simulation.step import STANDS_STILL, Deliver, Step
+from refinement.simulation.step import Deliver, Step
 
 INSIDE: Final = 3
 NORMAL: Final = 1
@@ -55,9 +57,15 @@ def trap(reading: Reading) -> Step:
 def leave(reading: Reading) -> Step:
     """EEXIT; from the normal VM an illegal instruction."""
     if not in_enclave(reading):
-        return Step(None, deliver=lambda r: delivery.delivered(r, Code.INVALID_OPCODE, 0, 0))
+        return Step(
+            None,
+            deliver=lambda r: delivery.delivered(r, Code.INVALID_OPCODE, 0, 0),
+            choice=_runs_none(reading, INSIDE),
+        )
     if reading.code is not MonitorCode.OK:
-        return trap(reading)
+        target, level = reading.register(RBX), reading.register(CPL)
+        wrong = level == 0 if reading.code is MonitorCode.INVALID_OPCODE else Not(bits.is_canonical(target))
+        return replace(trap(reading), choice=condition(wrong))
     return Step("enclave_step", {"c": reading.cpu}, access=Access(Operation.EXIT))
 
 
@@ -65,7 +73,13 @@ def unknown_call(reading: Reading) -> Step:
     """Nothing happens, in an enclave as in the normal VM; a CPU in neither makes no calls."""
     if reading.took(reading.before.cpu_mode[reading.cpu] == NORMAL) or in_enclave(reading):
         return Step(None, deliver=delivery.advanced)
-    return STANDS_STILL
+    return Step(None, choice=_runs_none(reading, NORMAL, INSIDE))
+
+
+def _runs_none(reading: Reading, *modes: int) -> Value:
+    """The CPU is in none of these modes."""
+    mode = reading.before.cpu_mode[reading.cpu]
+    return condition(And(*(mode != other for other in modes)))
 
 
 def interrupt(reading: Reading) -> Step:
@@ -77,7 +91,7 @@ def interrupt(reading: Reading) -> Step:
         return Step("interrupt", arguments, deliver=lambda r: delivery.with_event(r, pending))
     if reading.took(reading.before.cpu_mode[reading.cpu] == NORMAL):
         return Step(None, deliver=lambda r: delivery.with_event(r, pending))
-    return STANDS_STILL
+    return Step(None, choice=_runs_none(reading, NORMAL, INSIDE))
 
 
 def exception(reading: Reading) -> Step:
@@ -106,8 +120,10 @@ def fault(access: int) -> Callable[[Reading], Step]:
         reading.walk(0, reading.setting.focus << 12, write=True, user=True)
         if reading.path.result is not True:
             return _fault_exit(reading, access, wanted)
-        if not reading.path.events:
-            return STANDS_STILL  # another CPU mapped the page since
+        if not reading.path.events:  # another CPU mapped the page since
+            s = reading.before
+            leaf = s.leaf[bits.GUEST, s.cpu_enclave[reading.cpu], reading.setting.focus]
+            return Step(None, choice=condition(leaf != 0))
         arguments = {"c": reading.cpu, "f": reading.translated(0), "tables": tables(reading)}
         return Step("shared_fill", arguments, access=wanted)
 
@@ -127,7 +143,6 @@ def _fault_exit(reading: Reading, access: int, wanted: Access) -> Step:
     occupied = merge(leaf & 1 == 0, absent | ATTRIBUTES, absent)
     private = merge(leaf == 0, basic, occupied)
     refused = reading.translations == 0 and bool(reading.splits)
-    in_shared = Not(inside) if reading.splits or access == bits.EXECUTE else False
     vector = PF if not reading.splits or (refused and reading.faulted) else GP
     error = merge(inside, private, merge(registered, basic | SHARED, basic)) if vector == PF else SHARED
     event = Event(delivery.exit_information(vector), (address, error))
@@ -137,9 +152,16 @@ def _fault_exit(reading: Reading, access: int, wanted: Access) -> Step:
         {"c": reading.cpu, "event": event},
         access=wanted,
         deliver=deliver,
-        choice=_unmappable(reading, enclave) if reading.translations else True,
-        known=(("the faulting access is not granted", condition(_denied(reading, enclave, page, access, in_shared))),),
+        choice=_not_mapped(reading, enclave, access, condition(And(Not(inside), registered))),
+        known=(("the faulting access is not granted", condition(_denied(reading, enclave, page, access))),),
     )
+
+
+def _not_mapped(reading: Reading, enclave: Number, access: int, shared: Value) -> Value:
+    """A page that stays unmapped is not shared, or not to be executed, or its walk or its frame gives the reason."""
+    if reading.translations:
+        return _unmappable(reading, enclave)
+    return True if reading.splits or access == bits.EXECUTE else condition(Not(shared))
 
 
 def _unmappable(reading: Reading, enclave: Number) -> Value:
@@ -163,7 +185,7 @@ def _shown(reading: Reading, vector: int, error: Number) -> Deliver:
     return lambda r: delivery.with_event(r, delivery.injected(GP, 0))
 
 
-def _denied(reading: Reading, enclave: Number, page: Number, access: int, _: object) -> object:
+def _denied(reading: Reading, enclave: Number, page: Number, access: int) -> object:
     """Hardware found no translation with the right: guest and nested leaf together do not grant it (T9h)."""
     s = reading.before
     leaf = s.leaf[bits.GUEST, enclave, page]

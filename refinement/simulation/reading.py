@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from impl.monitor.codes import Code as MonitorCode
 from impl.monitor.dispatch import Outcome
 from model.hyperenclave.vocabulary import Code, Pointer
-from model.language.logic import Value, as_term
-from model.language.terms import FALSE, Term, bits, constant, t_not
+from model.language.logic import And, Not, Or, Value, as_term
+from model.language.terms import FALSE, TRUE, Term, bits, constant, t_not
 from refinement.contracts.setting import Setting
 from refinement.engine import words
 from refinement.engine.explorer import Path
 from refinement.engine.storage import Node
 from refinement.engine.values import Number, condition, number_of, unknown, word_of
+from refinement.invariants.layout import is_normal
 from refinement.invariants.state import MonitorState
 from refinement.opaque import PageContents, difference, same
 from refinement.simulation.ghost import page_of_node
 
 OFFSET_MASK = 0xFFF
+WORD_INDEX = 511
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Reading:
     path: Path
     setting: Setting
     operands: list[Term] = field(default_factory=list[Term])
+    _pointers: dict[int, Term] = field(default_factory=dict[int, Term])
     _next: int = 0
     _walked: set[int] = field(default_factory=set[int])
     _copied: bool = False
@@ -78,6 +81,24 @@ class Reading:
     def translations(self) -> int:
         """How many pointers were followed to a frame."""
         return sum(1 for question, answer in self.splits if question == "translated" and answer)
+
+    def pointer_to(self, number: int, address: Number, size: int) -> None:
+        """What the walk number `number` leads to has `size` words, from an aligned address on and in one page."""
+        index = (address >> 3) & WORD_INDEX
+        self._pointers[number] = condition(And(address & 7 == 0, index + size <= WORD_INDEX + 1))
+
+    @property
+    def refused_rightly(self) -> Term:
+        """A #GP has its reason: the walk's, or the next pointer's form, or a frame behind the last that is not normal.
+
+        That a walk has reason to end in #GP is proved of the walk (`refinement.boot.walk`).
+        """
+        if self.code is not MonitorCode.GENERAL_PROTECTION or ("page_fault", False) in self.splits:
+            return TRUE
+        done = self.translations
+        malformed = t_not(self._pointers.get(done, TRUE))
+        elsewhere = Not(is_normal(self.setting.layout, self.translated(done - 1))) if done else False
+        return condition(Or(malformed, elsewhere))
 
     def walk(self, number: int, address: Number, write: bool = False, user: bool = False) -> None:
         """The walk number `number` (from 0), if there is one, must be the acting CPU's for this access."""
@@ -131,6 +152,8 @@ class Reading:
     def handle(self, translation: int, address: Number) -> Number:
         """The enclave that a pointer to a SECS names: the guest-physical address behind it."""
         self.walk(translation, address)
+        if translation not in self._pointers:
+            self.pointer_to(translation, address, 1)
         frame = word_of(self.translated(translation), 40, "frame")
         return number_of(words.join([words.cut(word_of(address, 64, "address"), 11, 0), frame]))
 
