@@ -12,7 +12,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from proofs.obligation import Answer, Json
 FILE: Final = "ledger.sqlite"
 SCHEMA: Final = 1
 _BUSY_SECONDS: Final = 30.0
+_AT_ONCE: Final = 500  # rows of one query; SQLite takes at least 999 parameters
 _CREATE: Final = (
     "CREATE TABLE IF NOT EXISTS rows (kind TEXT, key TEXT, body BLOB, seal BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
 )
@@ -64,14 +65,18 @@ class Ledger:
 
     def get(self, kind: str, key: str) -> Json:
         """The value of a row, or None."""
-        body = self._read(kind, key)
-        if body is None:
-            return None
-        try:
-            value: Json = json.loads(zlib.decompress(body))
-        except (zlib.error, ValueError) as error:
-            raise LedgerDamagedError(f"{self.path}: {kind} {key} cannot be read") from error
-        return value
+        return self.get_all(kind, (key,)).get(key)
+
+    def get_all(self, kind: str, keys: Sequence[str]) -> dict[str, Json]:
+        """The values of those of these rows that exist, by key."""
+        found: dict[str, Json] = {}
+        for some in (keys[i : i + _AT_ONCE] for i in range(0, len(keys), _AT_ONCE)):
+            marks = ",".join("?" * len(some))
+            query = f"SELECT key, body, seal FROM rows WHERE kind=? AND key IN ({marks})"
+            with _translated(self.path):
+                rows = self._db.execute(query, (kind, *some)).fetchall()
+            found.update((key, self._value(kind, key, body, seal)) for key, body, seal in rows)
+        return found
 
     def put(self, kind: str, key: str, value: Json) -> None:
         """Write a row, committed on return."""
@@ -93,26 +98,24 @@ class Ledger:
         """Store a text as `pack` made it."""
         self._write("text", digest, packed)
 
-    def answer(self, digest: str, solver: str, rlimit: int) -> Answer | None:
-        """What that solver said within that limit, or None."""
-        value = self.get("answer", answer_key(digest, solver, rlimit))
-        return None if value is None else answer_from(value)
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """What was answered, by `answer_key`."""
+        return {key: answer_from(value) for key, value in self.get_all("answer", keys).items()}
 
-    def put_answer(self, digest: str, solver: str, rlimit: int, answer: Answer) -> None:
-        """Keep an answer."""
-        self.put("answer", answer_key(digest, solver, rlimit), answer_to(answer))
+    def put_answer(self, key: str, answer: Answer) -> None:
+        """Keep an answer under its `answer_key`."""
+        self.put("answer", key, answer_to(answer))
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _read(self, kind: str, key: str) -> bytes | None:
-        with _translated(self.path):
-            row = self._db.execute("SELECT body, seal FROM rows WHERE kind=? AND key=?", (kind, key)).fetchone()
-        if row is None:
-            return None
-        body, seal = row
+    def _value(self, kind: str, key: str, body: object, seal: object) -> Json:
         if not isinstance(body, bytes) or _seal(kind, key, body) != seal:
             raise LedgerDamagedError(f"{self.path}: {kind} {key} is not what was written")
-        return body
+        try:
+            value: Json = json.loads(zlib.decompress(body).decode())
+        except (zlib.error, ValueError) as error:
+            raise LedgerDamagedError(f"{self.path}: {kind} {key} cannot be read") from error
+        return value
 
     def _write(self, kind: str, key: str, body: bytes) -> None:
         with _translated(self.path):

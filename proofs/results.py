@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from typing import Final
 
 from proofs.obligation import OBLIGATION, Answer, Expect, Explanation, Finding, Header, Json, no_arguments
@@ -76,7 +77,7 @@ class Result:
         """The verdict with its qualifier, such as REFUTED(reachable)."""
         return f"{self.verdict}({self.qualifier})" if self.qualifier else str(self.verdict)
 
-    @property
+    @cached_property
     def holds(self) -> bool:
         """The row is as good as it has to be."""
         if self.verdict is Verdict.WAIVED:

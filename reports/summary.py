@@ -10,6 +10,9 @@ from typing import Final
 from proofs.obligation import OBLIGATION, Json
 from proofs.results import SEVERITY, Result, Verdict, exit_code, is_hole
 
+_NUMBER: Final = re.compile(r"\d+")
+_DIGITS: Final = 12
+
 SCHEMA: Final = "ringfence/results/1"
 
 # The fields of each element of `results`, in order; a change here is named in CHANGELOG.md.
@@ -24,10 +27,9 @@ def in_order(rows: Iterable[Result]) -> list[Result]:
     return sorted(rows, key=lambda row: (row.kind != OBLIGATION, row.kind, natural(row.theorem), natural(row.id)))
 
 
-def natural(name: str) -> list[tuple[str, int]]:
+def natural(name: str) -> str:
     """A sorting key under which T2 stands before T10."""
-    parts = [*re.split(r"(\d+)", name), ""]
-    return [(text, int(number or 0)) for text, number in zip(parts[::2], parts[1::2], strict=True)]
+    return _NUMBER.sub(lambda found: found[0].zfill(_DIGITS), name)
 
 
 def worst(rows: Iterable[Result]) -> Result:

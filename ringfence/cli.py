@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ app = typer.Typer(help=HELP, add_completion=False, no_args_is_help=True, pretty_
 # typer exports only one kind of its usage errors; this is what all of them are.
 _USAGE_ERROR: Final = cast("type[Exception]", typer.BadParameter.__bases__[0])
 _INTERRUPTED: Final = 130  # how typer reports an interrupt
+_COLLECT_AFTER: Final = 100_000  # objects; a run makes tens of thousands of rows and keeps them all
 
 Theorems = Annotated[list[str] | None, typer.Option("--theorem", help="Only this theorem; may be repeated.")]
 Actions = Annotated[list[str] | None, typer.Option("--action", help="Only this action; may be repeated.")]
@@ -200,6 +202,7 @@ class _Internal:
 def main(arguments: Sequence[str] | None = None, wiring: Wiring = WORKBENCH) -> int:
     """Run one command line; the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    gc.set_threshold(_COLLECT_AFTER)
     with _Internal():
         try:
             code = _run(arguments, wiring)

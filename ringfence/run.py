@@ -18,7 +18,7 @@ from proofs.codec import (
     unit_from,
     unit_to,
 )
-from proofs.ledger import Ledger, LedgerDamagedError
+from proofs.ledger import Ledger, LedgerDamagedError, answer_key
 from proofs.messages import Failed, Job, Outcome, Reply
 from proofs.obligation import OBLIGATION, Answer, Explanation, Finding, Header, Json, Unit
 from proofs.results import Result, Verdict, of_answer, of_finding
@@ -143,12 +143,13 @@ class Run:
         items = self._remembered_items(unit)
         if items is None:
             return Job(unit)
+        answers = self._known_answers([item for item in items if isinstance(item, Header) and self._wanted(item)])
         missing: list[Header] = []
         for item in items:
             self._own(unit, item)
             if isinstance(item, Finding):
                 self._keep_finding(item)
-            elif self._wanted(item) and not self._remembered(item):
+            elif self._wanted(item) and not self._remembered(item, answers.get(self._answer_key(item))):
                 missing.append(item)
         texts = [(header, self.ledger.text(header.digest)) for header in missing]
         if any(text is None for _, text in texts):
@@ -178,6 +179,9 @@ class Run:
         owner, _ = self.items.setdefault(item.id, (unit, item))
         if owner.id != unit.id:
             raise InternalError(f"Two units, {owner.id} and {unit.id}, make something called {item.id}.")
+
+    def _check_announced(self, unit: Unit, item: Item) -> None:
+        """Of what is made; what is remembered of a unit was checked when it was made."""
         if item.kind == OBLIGATION and item.theorem not in unit.theorems:
             raise InternalError(f"Unit {unit.id} makes {item.id} of {item.theorem}, which it does not announce.")
         if not unit.may_make(item.id):
@@ -186,9 +190,8 @@ class Run:
     def _wanted(self, item: Item) -> bool:
         return self._solving and self.selection.selects(item)
 
-    def _remembered(self, header: Header) -> bool:
+    def _remembered(self, header: Header, answer: Answer | None) -> bool:
         """Take the row from the ledger if everything that it needs is there."""
-        answer = self._known_answer(header)
         if answer is None:
             return False
         explanation = None if answer.status == header.expect else self._known_explanation(header)
@@ -197,8 +200,15 @@ class Run:
         self._row(of_answer(header, answer, explanation))
         return True
 
+    def _known_answers(self, headers: Sequence[Header]) -> dict[str, Answer]:
+        """What the ledger knows of these obligations, by `_answer_key`."""
+        return {} if self.fresh else self.ledger.answers([self._answer_key(header) for header in headers])
+
     def _known_answer(self, header: Header) -> Answer | None:
-        return None if self.fresh else self.ledger.answer(header.digest, self.sources.solver(), header.rlimit)
+        return self._known_answers([header]).get(self._answer_key(header))
+
+    def _answer_key(self, header: Header) -> str:
+        return answer_key(header.digest, self.sources.solver, header.rlimit)
 
     def _known_explanation(self, header: Header) -> Explanation | None:
         found = self.ledger.get("explanation", self._explanation_key(header))
@@ -224,13 +234,14 @@ class Run:
         if job.stored is None:
             self._record(job.unit, header)
         want_text = not self.ledger.has("text", header.digest)
-        if not self._wanted(header) or header.id in self.rows or self._remembered(header):
-            return Reply("skip", None, want_text)
         answer = self._known_answer(header)
+        if not self._wanted(header) or header.id in self.rows or self._remembered(header, answer):
+            return Reply("skip", None, want_text)
         return Reply("solve" if answer is None else "explain", answer, want_text)
 
     def _record(self, unit: Unit, item: Item) -> None:
         self._own(unit, item)
+        self._check_announced(unit, item)
         made = self._making.setdefault(unit.id, {})
         if item.id in made:
             raise InternalError(f"Unit {unit.id} makes two things called {item.id}.")
@@ -242,7 +253,7 @@ class Run:
             self.ledger.put_text(header.digest, outcome.packed)
         if outcome.answer is None:
             return
-        self.ledger.put_answer(header.digest, self.sources.solver(), header.rlimit, outcome.answer)
+        self.ledger.put_answer(self._answer_key(header), outcome.answer)
         if outcome.explanation is not None:
             self.ledger.put("explanation", self._explanation_key(header), explanation_to(outcome.explanation))
         self._row(of_answer(header, outcome.answer, outcome.explanation))
@@ -280,7 +291,7 @@ class Run:
         """The worker is gone: an unknown if it was over an obligation, and the job starts over without that one."""
         self._making.pop(job.unit.id, None)
         if header is not None:
-            self._row(of_answer(header, Answer("unknown", self.sources.solver(), "the solver died")))
+            self._row(of_answer(header, Answer("unknown", self.sources.solver, "the solver died")))
 
 
 def save_traceback(folder: Path, traceback: str) -> Path | None:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -54,6 +55,7 @@ class Sources:
                 digest.update(f"{name} {content}\n".encode())
         return digest.hexdigest()
 
+    @cached_property
     def solver(self) -> str:
         """The solver part of the second key: its version, and the text of what asks it and hands its answer over."""
         asks = "".join(self.files.get(name, "") for name in ASKS)

@@ -17,9 +17,10 @@ from proofs.codec import (
     unit_from,
     unit_to,
 )
-from proofs.ledger import FILE, Ledger, LedgerDamagedError, LedgerUnusableError, pack, set_aside
+from proofs.ledger import FILE, Ledger, LedgerDamagedError, LedgerUnusableError, answer_key, pack, set_aside
 from proofs.obligation import Answer, Call, Explanation, Finding, Obligation, Unit
 
+KEY = answer_key("d", "z3", 7)
 ANSWER = Answer("sat", "z3", "", 12, 0.5, {"x": "1", "f": ["1 -> 2", "else -> 3"]})
 OBLIGATION = Obligation("T1/a", "obligation", "T1", "a", "", "w", "(assert false)", explain=Call("m:f", {"n": 1}))
 
@@ -27,21 +28,20 @@ OBLIGATION = Obligation("T1/a", "obligation", "T1", "a", "", "w", "(assert false
 def test_rows_survive_closing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.put("unit", "u", {"headers": [1, "two"]})
-    ledger.put_answer("d", "z3", 7, ANSWER)
+    ledger.put_answer(KEY, ANSWER)
     ledger.put_text("d", pack("(assert true)\n"))
     ledger.close()
     again = Ledger(tmp_path)
     assert again.get("unit", "u") == {"headers": [1, "two"]}
-    assert again.answer("d", "z3", 7) == ANSWER
+    assert again.answers([KEY, "another"]) == {KEY: ANSWER}
     assert again.text("d") == "(assert true)\n"
     again.close()
 
 
 def test_another_solver_or_limit_is_another_question(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.put_answer("d", "z3", 7, ANSWER)
-    assert ledger.answer("d", "z3", 8) is None
-    assert ledger.answer("d", "z4", 7) is None
+    ledger.put_answer(KEY, ANSWER)
+    assert ledger.answers([answer_key("d", "z3", 8), answer_key("d", "z4", 7)]) == {}
     ledger.close()
 
 
@@ -58,8 +58,8 @@ def test_a_file_that_is_no_ledger_is_damaged_and_can_be_set_aside(tmp_path: Path
 
 def test_a_row_that_was_changed_is_noticed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.put_answer("d", "z3", 7, ANSWER)
-    ledger.put_answer("e", "z3", 7, Answer("unsat", "z3"))
+    ledger.put_answer(KEY, ANSWER)
+    ledger.put_answer(answer_key("e", "z3", 7), Answer("unsat", "z3"))
     ledger.close()
     with sqlite3.connect(tmp_path / FILE) as db:
         other = db.execute("SELECT body, seal FROM rows WHERE key LIKE 'e %'").fetchone()
@@ -67,7 +67,7 @@ def test_a_row_that_was_changed_is_noticed(tmp_path: Path) -> None:
     db.close()
     ledger = Ledger(tmp_path)
     with pytest.raises(LedgerDamagedError):
-        ledger.answer("d", "z3", 7)
+        ledger.answers([KEY])
     ledger.close()
 
 
@@ -99,3 +99,12 @@ def test_the_digest_covers_text_and_expectation() -> None:
     opposite = Obligation("T1/a", "obligation", "T1", "a", "", "w", OBLIGATION.text, "sat")
     assert same.digest == OBLIGATION.digest
     assert opposite.digest != OBLIGATION.digest
+
+
+def test_many_rows_are_read_at_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for number in range(1200):
+        ledger.put("unit", str(number), number)
+    wanted = [str(number) for number in range(600, 1800)]
+    assert ledger.get_all("unit", wanted) == {str(number): number for number in range(600, 1200)}
+    ledger.close()
