@@ -16,6 +16,7 @@ from reports.summary import counts, kinds, natural, worst
 
 WHOLE: Final = "(no single action)"
 NONE: Final = "–"
+MOST_CHARACTERS: Final = 400  # of a value's line
 MOST_ROWS: Final = 40  # of rows that do not hold; the rest are counted, and in --json
 
 # What stands before the number in a cell whose worst row is this, and its colour.
@@ -98,7 +99,7 @@ def _values(row: Result, say: Callable[[str], None]) -> None:
     """The values of a row, indented."""
     for name, value in list((row.values or {}).items())[:MOST_ROWS]:
         for line in _lines(name, value):
-            say(f"    {escape(line)}")
+            say(f"    {escape(_cut(line))}")
 
 
 def _lines(name: str, value: Json) -> list[str]:
@@ -108,6 +109,10 @@ def _lines(name: str, value: Json) -> list[str]:
     if isinstance(value, list | tuple):
         return [f"{name}:", *(f"  {element}" for element in value)]
     return [f"{name} = {value}"]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]} ... (--json shows all)"
 
 
 def _brief(value: Json) -> str:

@@ -43,7 +43,6 @@ class Induction:
         run.establish(f"{self.name}, entry: BOUNDS", condition(first <= end))
         for clause in self.invariant(before, first):
             run.establish(f"{self.name}, entry: {clause.name}", goal(clause, before))
-        run.begin_part(self.name)
         if run.split(self.name):
             i = run.fresh("step", _width(end))
             run.assume(condition(in_range(i, first, end)), f"a step of {self.name}")

@@ -23,8 +23,7 @@ class Path:
     """One path: how it ended, what it decided and assumed, and the storage before and after.
 
     `result` is what the code returned, or the exception that it raised.  `fresh_from` is the number of leading
-    entries that an earlier path already has in common; conditions among those are that path's obligations.  `parts`
-    are the places where more was promised: name, number of entries and of rules before.
+    entries that an earlier path already has in common; conditions among those are that path's obligations.
     """
 
     number: int
@@ -39,7 +38,6 @@ class Path:
     goals: tuple[tuple[str, Term], ...]
     marks: Mapping[str, View]
     asides: tuple[Aside, ...]
-    parts: tuple[tuple[str, int, int], ...]
 
     @property
     def conditions(self) -> list[Term]:
@@ -92,7 +90,7 @@ def _path(number: int, ending: Ending, result: object, run: Run, previous: Path 
     if previous is not None:
         for old, new in zip(previous.entries, run.entries, strict=False):
             # Of the two sides of a split, which have one term, the reason tells which it is.
-            if old.term is not new.term or old.kind is not new.kind or old.reason != new.reason:
+            if old.term is not new.term or (old.kind, old.reason, old.promises) != (new.kind, new.reason, new.promises):
                 break
             shared += 1
     return Path(
@@ -108,5 +106,4 @@ def _path(number: int, ending: Ending, result: object, run: Run, previous: Path 
         goals=tuple(run.goals),
         marks=dict(run.marks),
         asides=tuple(run.asides),
-        parts=tuple(run.parts),
     )

@@ -6,7 +6,7 @@ Digests are uninterpreted functions of what is hashed; the measurement of an enc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from model.language.logic import And, Implies, Not, Or
@@ -54,6 +54,12 @@ class Loop(Protocol):
     ) -> None:
         """Have the effect of the whole loop on the storage of the run, noting what has to be proved."""
         ...
+
+
+def sha256(values: Sequence[Number], k: int) -> Number:
+    """Word k of the digest of 64-bit words: an uninterpreted function of them."""
+    digest = Function(f"sha256.{len(values)}", (*[bits(64)] * len(values), bits(2)), bits(64))
+    return number_of(digest(*(word_of(v, 64, "a hashed word") for v in values), number(k, 2)))
 
 
 class SymbolicMachine:
@@ -250,9 +256,7 @@ class SymbolicMachine:
 
     def digest_words(self, values: tuple[Number, ...]) -> tuple[Number, Number, Number, Number]:
         """SHA-256 as an uninterpreted function of the words."""
-        digest = Function(f"sha256.{len(values)}", (*[bits(64)] * len(values), bits(2)), bits(64))
-        given = [word_of(v, 64, "a hashed word") for v in values]
-        a, b, c, d = (number_of(digest(*given, number(k, 2))) for k in range(4))
+        a, b, c, d = (sha256(values, k) for k in range(4))
         return a, b, c, d
 
     # --- loops ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from model.language.smtlib import script
 from model.language.terms import FALSE, TRUE, Term, t_and, t_implies, t_not, t_or
@@ -79,7 +80,7 @@ def path_claims(
     everything = (*rules, *path.rules)
     stem = f"{prefix}/path-{path.number}"
     yield from _on_the_way(stem, path, rules, facts, rounds)
-    yield from _apart(stem, path, facts, everything, rounds)
+    yield from _apart(stem, path, rules, facts, rounds)
     for aside in path.asides:
         known = (*rules, *path.rules[: aside.rules])
         yield Claim(f"{stem}/{aside.name}", _premises(facts, path.entries[: aside.entries]), aside.goal, known, rounds)
@@ -97,15 +98,17 @@ def _premises(facts: Sequence[tuple[str, Term]], entries: Sequence[Entry]) -> tu
 def _on_the_way(
     stem: str, path: Path, rules: Sequence[Rule], facts: Sequence[tuple[str, Term]], rounds: int
 ) -> Iterator[Claim]:
-    """Conditions and coverage, for each part of the path with the rules that were known when it ended."""
-    starts = [("", 0), *((f" after {name}", entries) for name, entries, _ in path.parts)]
-    ends = [*((entries, known) for _, entries, known in path.parts), (len(path.entries), len(path.rules))]
-    for (where, start), (end, known) in zip(starts, ends, strict=True):
+    """Conditions and coverage, for each part of the path with the rules that were known in it."""
+    start = 0
+    for promises, part in groupby(path.entries, lambda entry: entry.promises):
+        entries = list(part)
         premises = _premises(facts, path.entries[:start])
+        where = f" after {promises} promises" if promises else ""
         for label, kind in (("conditions", Kind.CONDITION), ("coverage", Kind.FORCED)):
-            goal = _always(path.entries[start:end], kind, path.fresh_from - start)
+            goal = _always(entries, kind, path.fresh_from - start)
             if goal is not TRUE:
-                yield Claim(f"{stem}/{label}{where}", premises, goal, (*rules, *path.rules[:known]), rounds)
+                yield Claim(f"{stem}/{label}{where}", premises, goal, (*rules, *path.rules[:promises]), rounds)
+        start += len(entries)
 
 
 def _always(entries: Sequence[Entry], kind: Kind, fresh_from: int) -> Term:
@@ -121,10 +124,11 @@ def _always(entries: Sequence[Entry], kind: Kind, fresh_from: int) -> Term:
 
 
 def _apart(
-    stem: str, path: Path, facts: Sequence[tuple[str, Term]], rules: tuple[Rule, ...], rounds: int
+    stem: str, path: Path, rules: Sequence[Rule], facts: Sequence[tuple[str, Term]], rounds: int
 ) -> Iterator[Claim]:
-    """A claim for each condition that is big enough to be proved by itself."""
+    """A claim for each condition that is big enough to be proved by itself, with the rules that were known then."""
     for position, entry in enumerate(path.entries):
         if entry.apart and position >= path.fresh_from:
             name = f"{stem}/{position}-{entry.reason.replace(' ', '-')}"
-            yield Claim(name, _premises(facts, path.entries[:position]), entry.term, rules, rounds)
+            known = (*rules, *path.rules[: entry.promises])
+            yield Claim(name, _premises(facts, path.entries[:position]), entry.term, known, rounds)

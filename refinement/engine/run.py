@@ -28,11 +28,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One step of the record of a run; a condition that stands `apart` is an obligation of its own."""
+    """One step of the record of a run; a condition that stands `apart` is an obligation of its own.
+
+    promises: how many rules were known before; a condition is proved without those that came later, since a contract
+    promises something only to callers that meet its conditions.
+    """
 
     kind: Kind
     term: Term
     reason: str
+    promises: int
     apart: bool = False
 
 
@@ -93,7 +98,6 @@ class Run:
     goals: list[tuple[str, Term]] = field(default_factory=list[tuple[str, Term]])
     marks: dict[str, View] = field(default_factory=dict[str, View])
     asides: list[Aside] = field(default_factory=list[Aside])
-    parts: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     _settled: dict[Term, bool] = field(default_factory=dict[Term, bool])
     _counters: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -125,7 +129,7 @@ class Run:
         return self._settled.get(condition)
 
     def _note(self, kind: Kind, term: Term, reason: str, apart: bool = False) -> None:
-        self.entries.append(Entry(kind, term, reason, apart))
+        self.entries.append(Entry(kind, term, reason, len(self.rules), apart))
         for part in term.arguments if term.operator == "and" else (term,):
             self._settled[part] = True
             self._settled[t_not(part)] = False
@@ -139,10 +143,6 @@ class Run:
         """Note a goal that must follow from what is known now; a run that repeats an earlier one leaves it to that."""
         if len(self.choices) >= len(self.prefix):
             self.asides.append(Aside(name, goal, len(self.entries), len(self.rules)))
-
-    def begin_part(self, name: str) -> None:
-        """From here on, more may be promised: conditions noted so far are proved without it."""
-        self.parts.append((name, len(self.entries), len(self.rules)))
 
     def assume(self, condition: Term, reason: str) -> None:
         """Note a guarantee of a contract."""
@@ -160,7 +160,7 @@ class Run:
         else:
             side = True
         self.choices.append((side, False))
-        self.entries.append(Entry(Kind.DECISION, TRUE, f"{'yes' if side else 'no'}  {name}"))
+        self.entries.append(Entry(Kind.DECISION, TRUE, f"{'yes' if side else 'no'}  {name}", len(self.rules)))
         self.event("split", name, side)
         return side
 

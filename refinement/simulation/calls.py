@@ -12,13 +12,13 @@ from model.language.logic import And, Not, Value
 from refinement import bits
 from refinement.contracts.tables import GUEST_FRAMES, NESTED_FRAMES
 from refinement.correspondence import SLOTS
+from refinement.engine.machine import sha256
 from refinement.engine.values import Number, condition, merge, unknown, word_of
 from refinement.interpretation import LAST_PAGE, MASK32
 from refinement.invariants.state import MonitorState
 from refinement.measurement import Digest, Shape
 from refinement.opaque import FrameSet, Range, decoded, difference, same
 from refinement.simulation.delivery import delivered
-from refinement.simulation.ghost import page_of_node
 from refinement.simulation.reading import OFFSET_MASK, Reading
 from refinement.simulation.step import Deliver, Step
 from refinement.simulation.tables import FIELD
@@ -45,7 +45,8 @@ SHARED_WORDS: Final = 3
 REMOVE_WORDS: Final = 4
 SECS_RESERVED: Final = (3, 4, 12, 13, 14, 15, 20, 21, 22, 23)
 SIGSTRUCT_MRENCLAVE: Final = 120
-SIGSTRUCT_IDENTITY: Final = (*range(16, 64), 128)  # modulus; ISVPRODID and ISVSVN
+SIGSTRUCT_MODULUS: Final = range(16, 64)
+SIGSTRUCT_ISV: Final = 128  # ISVPRODID and ISVSVN
 
 
 def saturated(number: Number, last: int) -> Number:
@@ -149,9 +150,6 @@ def add_page(reading: Reading) -> Step:
     reached = reading.decided(reading.before.life[e] == 0)  # the descriptor and the handle were read
     reading.pointer_to(2, info, 1)
     secinfo = reading.word(2, info, 0)
-    copied = reading.page(source >> 12)
-    staging = reading.setting.layout.staging_first + reading.cpu
-    untouched = page_of_node(reading.path.post.nodes["memory"], staging & ((1 << 40) - 1))
     arguments = {
         "descriptor": Pointer.READABLE if reached else reading.pointer,
         "secinfo": reading.pointer if reached else Pointer.READABLE,
@@ -168,7 +166,7 @@ def add_page(reading: Reading) -> Step:
         "frame_aligned": condition(physical & OFFSET_MASK == 0),
         "source": saturated(source >> 12, LAST_FRAME),
         "source_aligned": condition(source & OFFSET_MASK == 0),
-        "data": untouched if copied is None else copied,
+        "data": reading.page(source >> 12),
         "exhausted": short_of(reading, PAGE_FRAMES),
         "tables": tables(reading),
     }
@@ -182,8 +180,8 @@ def initialize(reading: Reading) -> Step:
     secs, sigstruct = reading.word(0, pointer, 0), reading.word(0, pointer, 1)
     reading.pointer_to(2, sigstruct, SIGSTRUCT_WORDS)
     expected = [reading.word(2, sigstruct, SIGSTRUCT_MRENCLAVE + k) for k in range(4)]
-    for k in SIGSTRUCT_IDENTITY:
-        reading.word(2, sigstruct, k)
+    modulus = [reading.word(2, sigstruct, k) for k in SIGSTRUCT_MODULUS]
+    isv = reading.word(2, sigstruct, SIGSTRUCT_ISV)
     reached = reading.translations >= 2
     arguments = {
         "descriptor": Pointer.READABLE if reached else reading.pointer,
@@ -191,7 +189,12 @@ def initialize(reading: Reading) -> Step:
         "e": reading.handle(1, secs),
         "expected": Digest(expected),
     }
-    return _step(reading, "initialize", arguments)
+    step = _step(reading, "initialize", arguments)
+    if reading.outcome is not Code.OK:
+        return step
+    s, e = reading.after, arguments["e"]
+    signer = (s.mrsigner[e, k] == sha256(modulus, k) for k in range(4))
+    return replace(step, also=(("identity", condition(And(s.isv[e] == isv & MASK32, *signer))),))
 
 
 def _shared(reading: Reading) -> tuple[Number, Range]:

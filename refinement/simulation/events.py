@@ -66,7 +66,8 @@ def leave(reading: Reading) -> Step:
         target, level = reading.register(RBX), reading.register(CPL)
         wrong = level == 0 if reading.code is MonitorCode.INVALID_OPCODE else Not(bits.is_canonical(target))
         return replace(trap(reading), choice=condition(wrong))
-    return Step("enclave_step", {"c": reading.cpu}, access=Access(Operation.EXIT))
+    reachable = condition(bits.is_canonical(reading.register(RBX)))
+    return Step("enclave_step", {"c": reading.cpu}, access=Access(Operation.EXIT), choice=reachable)
 
 
 def unknown_call(reading: Reading) -> Step:

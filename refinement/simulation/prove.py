@@ -56,7 +56,9 @@ def paths_of(entry: Entry, setting: TableSetting, watch: Watch = nullcontext) ->
         cpu = setting.cpu
         machine.run.assume(condition(entry.known(machine, cpu)), f"known at {entry.name}")
         with watch(machine.run):
-            return entry.call(Monitor(machine), cpu, unknown)  # type: ignore[arg-type]  # symbolic machine
+            result = entry.call(Monitor(machine), cpu, unknown)  # type: ignore[arg-type]  # symbolic machine
+        machine.run.require(condition(not machine.pending), "every guest root is mapped for hardware's walk")
+        return result
 
     with substituted(REPLACEMENTS):
         return setting.explore(code, ())
@@ -145,6 +147,8 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
         yield from split(claim) if step.apart else (claim,)
     if step.choice is not True:
         yield Claim(f"{stem}/choice", tuple(premises), condition(step.choice), rules)
+    for name, formula in step.also:
+        yield Claim(f"{stem}/{name}", tuple(premises), formula, rules)
     if operands:
         yield Claim(f"{stem}/operands", tuple(premises), t_and(operands), rules)
     same = [name for name, goal in wanted if goal is TRUE]

@@ -112,10 +112,14 @@ class Reading:
 
     @property
     def conditions(self) -> list[Term]:
-        """The operands; with a walk, a fetched word or a copied page that no step names, they can not be proved."""
+        """The operands, and that pointers that are followed have their form.
+
+        With a walk, a fetched word or a copied page that no step names, they can not be proved.
+        """
         happened = [len(self._events(kind)) for kind in ("translate", "fetch", "fetch_page")]
         named = [len(self._walked), self._next, int(self._copied)]
-        return self.operands if happened == named else [*self.operands, FALSE]
+        followed = [self._pointers[number] for number in sorted(self._walked & self._pointers.keys())]
+        return [*self.operands, *followed, *([] if happened == named else [FALSE])]
 
     def translated(self, number: int) -> Number:
         """The frame that the walk number `number` (from 0) led to; arbitrary if there was none."""
@@ -137,11 +141,11 @@ class Reading:
         self.operands.append(words.same(index, word_of(wanted, 9, "index")))
         return number_of(word)
 
-    def page(self, source: Number) -> PageContents | None:
-        """The page as it was copied from untrusted memory, which must be from this frame; None if none was copied."""
+    def page(self, source: Number) -> PageContents:
+        """The page as it was copied from untrusted memory, which must be from this frame; arbitrary if none was."""
         copies = self._events("fetch_page")
         if not copies:
-            return None
+            return page_of_node(self.path.pre.nodes["memory"], unknown("unread.page", 40))
         self._copied = True
         _, place, frame, memory = copies[0]
         if not (isinstance(place, Term) and isinstance(frame, Term) and isinstance(memory, Node)):

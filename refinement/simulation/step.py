@@ -31,7 +31,8 @@ class Step:
     as (frame, index, value); like any store of the normal VM's own.  absent: the monitor or
     hardware did nothing because the model's action is not possible.  apart: the parts of the outcome are obligations
     of their own, because together they are too much for one query.  choice: when the monitor may answer like this where
-    the model leaves it the choice, as a condition on public state; an obligation of its own.
+    the model leaves it the choice, as a condition on public state; an obligation of its own.  also: what holds after
+    the step of fields that the model does not have, by name; obligations of their own.
     """
 
     action: str | None
@@ -46,6 +47,7 @@ class Step:
     absent: bool = False
     apart: bool = False
     choice: Value = True
+    also: tuple[tuple[str, Term], ...] = ()
 
 
 STANDS_STILL = Step(None)

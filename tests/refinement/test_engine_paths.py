@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import z3
 
 from model.language.logic import And, Implies
@@ -118,3 +119,27 @@ def deep(levels: int) -> Callable[[Run], None]:
 
 def test_paths_multiply() -> None:
     assert len(explore(deep(4), SHAPES, PathOracle([]))) == 16
+
+
+def promising(before: bool, *, apart: bool) -> list[Claim]:
+    """A contract that demands a free frame, and promises that the frame was free; `before`: it promises first."""
+
+    def code(run: Run) -> None:
+        frame = unknown("frame", 8)
+        free = condition(run.storage.owner[frame] == 0)
+        promise = Rule("it was free", {run.pre.nodes["owner"].sources[0]: lambda keys: [keys]}, lambda _: free)
+        if before:
+            run.rules.append(promise)
+        run.require(free, "the frame is free", apart)
+        if not before:
+            run.rules.append(promise)
+
+    return [claim for path in explore(code, SHAPES, PathOracle([])) for claim in path_claims("toy", path, [])]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_a_contract_promises_does_not_prove_what_it_demands(apart: bool) -> None:
+    (demanded,) = promising(before=False, apart=apart)
+    assert not holds(demanded)
+    (known,) = promising(before=True, apart=apart)
+    assert holds(known)
