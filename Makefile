@@ -7,13 +7,14 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env prove test weakenings mutants lock clean
+.PHONY: help env prove test weakenings mutants monitor-mutants lock clean
 
 help:
 	@echo 'make prove   check every theorem, refinement and trace (ringfence check)'
 	@echo 'make test    lint, type check and run all tests; includes a fresh check'
 	@echo 'make weakenings   the scheduled job: every weakening is caught by the theorem that should'
 	@echo 'make mutants   the scheduled job: every check, effect and invariant of the model is missed when left out'
+	@echo 'make monitor-mutants   the scheduled job: so is every statement, check and operand of the monitor (hours)'
 	@echo 'make env     only build .venv/'
 	@echo 'make lock    write requirements.lock anew from pyproject.toml (needs the network)'
 	@echo 'make clean   remove everything that these commands made'
@@ -41,7 +42,10 @@ weakenings: env
 	@$(BIN)/pytest -m scheduled tests/weakenings
 
 mutants: env
-	@$(BIN)/pytest -m scheduled tests/mutants
+	@$(BIN)/pytest -m scheduled tests/mutants/test_mutants.py
+
+monitor-mutants: env
+	@$(BIN)/pytest -m scheduled tests/mutants/test_monitor_mutants.py
 
 lock:
 	@$(PYTHON) -m venv .lock-venv

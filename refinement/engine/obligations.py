@@ -100,10 +100,10 @@ def _on_the_way(
 ) -> Iterator[Claim]:
     """Conditions and coverage, for each part of the path with the rules that were known in it."""
     start = 0
-    for promises, part in groupby(path.entries, lambda entry: entry.promises):
+    for number, (promises, part) in enumerate(groupby(path.entries, lambda entry: entry.promises), 1):
         entries = list(part)
         premises = _premises(facts, path.entries[:start])
-        where = f" after {promises} promises" if promises else ""
+        where = f", part {number}" if number > 1 else ""
         for label, kind in (("conditions", Kind.CONDITION), ("coverage", Kind.FORCED)):
             goal = _always(entries, kind, path.fresh_from - start)
             if goal is not TRUE:

@@ -39,10 +39,10 @@ LAST = "path-10"
 """The path through all the loops to the end of boot."""
 NEEDED = {
     "TABLE": f"{LAST}/TABLE",
-    "DIRECTORY": "path-1/conditions after boot: tables of level 2",
+    "DIRECTORY": "path-1/conditions, part 5",
     "PRESENT": f"{LAST}/PARENT",
     "ROOTS-STAY": "path-9/boot: CPUs, step: STARTED",
-    "ROOM": "path-0/conditions after boot: tables of level 3",
+    "ROOM": "path-0/conditions, part 3",
     "ENTRY": f"{LAST}/ENTRY",
     "ZEROS": f"{LAST}/SCRUBBED",
     "LEAF-WORD": f"{LAST}/NORMAL-LEAF",
@@ -113,7 +113,7 @@ def rounded_down(layout: Layout, level: int) -> int:
 
 def test_a_table_too_few_is_noticed() -> None:
     with substituted({boot.tables_of_level: rounded_down}):
-        found = some(establish.claims(Decoded.EPT), "conditions after boot: frames")
+        found = some(establish.claims(Decoded.EPT), "conditions, part 8")
     assert unproved(found)
 
 
