@@ -37,7 +37,13 @@ def in_enclave(reading: Reading) -> bool:
 
 def call_step(step: Callable[[Reading], Step]) -> Callable[[Reading], Step]:
     """A call: in the normal VM the action, in an enclave an illegal instruction."""
-    return lambda reading: trap(reading) if in_enclave(reading) else step(reading)
+
+    def called(reading: Reading) -> Step:
+        if in_enclave(reading):
+            return replace(trap(reading), choice=reading.code is MonitorCode.INVALID_OPCODE)
+        return step(reading)
+
+    return called
 
 
 def trap(reading: Reading) -> Step:

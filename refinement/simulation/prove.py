@@ -135,7 +135,7 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
         step = step_of(reading)
         operands = reading.conditions
         simulation = Simulation(path, setting, step)
-        outcome = simulation.outcome()
+        outcome, choice = simulation.outcome(), condition(step.choice)
         wanted = list(
             goals(simulation.after, Expected(simulation.before, simulation.transition, simulation.happens, step))
         )
@@ -145,8 +145,8 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
     if step.action is not None or step.outcome is not None:
         claim = Claim(f"{stem}/outcome", tuple(premises), outcome, rules, step.rounds.get("outcome", 1))
         yield from split(claim) if step.apart else (claim,)
-    if step.choice is not True:
-        yield Claim(f"{stem}/choice", tuple(premises), condition(step.choice), rules)
+    if choice is not TRUE:
+        yield Claim(f"{stem}/choice", tuple(premises), choice, rules)
     for name, formula in step.also:
         yield Claim(f"{stem}/{name}", tuple(premises), formula, rules)
     if operands:
