@@ -88,10 +88,13 @@ class Result:
 
     def to_json(self) -> dict[str, Json]:
         """The documented fields, in the order of this class."""
-        record: dict[str, Json] = {f.name: getattr(self, f.name) for f in fields(self)}
+        record: dict[str, Json] = {name: getattr(self, name) for name in _NAMES}
         record["verdict"] = str(self.verdict)
         record["cpu_seconds"] = round(self.cpu_seconds, 6)
         return record
+
+
+_NAMES: Final = tuple(f.name for f in fields(Result))
 
 
 def of_finding(finding: Finding) -> Result:

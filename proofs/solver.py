@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, Protocol
 
 import z3
@@ -44,19 +46,35 @@ def _e_matching(context: z3.Context) -> z3.Solver:
 
 
 E_MATCHING: Final = "e-matching"
-Rung = tuple[str, Callable[[z3.Context], z3.Solver]]
-QUANTIFIED: Final[tuple[Rung, ...]] = ((E_MATCHING, _e_matching),)
-GROUND: Final[tuple[Rung, ...]] = (
-    ("simple", lambda context: z3.SimpleSolver(ctx=context)),
-    ("QF_UFBV", lambda context: z3.SolverFor("QF_UFBV", ctx=context)),
-)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One attempt of a ladder: `share` of the limit is what it may use."""
+
+    strategy: str
+    make: Callable[[z3.Context], z3.Solver]
+    share: Fraction = Fraction(1)
+
+
+def _simple(share: Fraction) -> Rung:
+    return Rung("simple", lambda context: z3.SimpleSolver(ctx=context), share)
+
+
+def _bit_vectors(share: Fraction) -> Rung:
+    return Rung("QF_UFBV", lambda context: z3.SolverFor("QF_UFBV", ctx=context), share)
+
+
+QUANTIFIED: Final = (Rung(E_MATCHING, _e_matching),)
+# Nearly all that is easy is easiest for the first strategy; of what is hard for one, most is easy for the other.
+GROUND: Final = (_simple(Fraction(1, 8)), _bit_vectors(Fraction(1, 2)), _simple(Fraction(1)), _bit_vectors(Fraction(1)))
 
 
 class Z3Solver:
     """Z3, deterministic: E-matching where there are quantifiers, a fixed ladder of strategies where there are none.
 
-    Each rung of the ladder has the whole limit.  A model of a quantified text is only a candidate, since E-matching
-    does not check it, so it is an unknown.
+    Each rung of the ladder has its share of the limit, the last of each strategy the whole.  A model of a quantified
+    text is only a candidate, since E-matching does not check it, so it is an unknown.
     """
 
     def __init__(self) -> None:
@@ -72,7 +90,7 @@ class Z3Solver:
         used, started = 0, time.process_time()
         answer = Answer("unknown", self.name)
         for rung in QUANTIFIED if has_quantifier(text) else GROUND:
-            answer = self._attempt(rung, text, rlimit)
+            answer = self._attempt(rung, text, int(rlimit * rung.share))
             used += answer.rlimit_used
             if answer.status != "unknown":
                 break
@@ -80,10 +98,9 @@ class Z3Solver:
         return Answer(answer.status, answer.solver, answer.reason, used, seconds, answer.values)
 
     def _attempt(self, rung: Rung, text: str, rlimit: int) -> Answer:
-        strategy, make = rung
-        name = f"{self.name} ({strategy})"
+        name = f"{self.name} ({rung.strategy})"
         context = z3.Context()
-        solver = make(context)
+        solver = rung.make(context)
         solver.set("rlimit", rlimit)
         try:
             assertions = z3.parse_smt2_string(text, ctx=context)
@@ -103,7 +120,7 @@ class Z3Solver:
             return Answer("unsat", name, "", used)
         if result == z3.unknown:
             return Answer("unknown", name, _plain(solver.reason_unknown(), rlimit), used)
-        if strategy == E_MATCHING:
+        if rung.strategy == E_MATCHING:
             return Answer("unknown", name, "a candidate model, which E-matching does not check", used)
         return Answer("sat", name, "", used, 0.0, _decode(solver.model()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -52,6 +53,11 @@ def kinds(rows: Iterable[Result]) -> dict[str, list[Result]]:
     return {kind: members for kind, members in found.items() if members}
 
 
+def effort(rows: Iterable[Result]) -> float:
+    """CPU seconds behind these rows; rows of one text have one answer, which counts once."""
+    return sum({row.digest or row.id: row.cpu_seconds for row in rows}.values())
+
+
 def summary(rows: Sequence[Result]) -> dict[str, Json]:
     """Counts by kind and by theorem, what is not claimed, the holes of the battery, and the effort."""
     theorems: dict[str, list[Result]] = {}
@@ -64,13 +70,13 @@ def summary(rows: Sequence[Result]) -> dict[str, Json]:
         "not_claimed": [row.id for row in rows if row.verdict is Verdict.NOT_CLAIMED],
         "waived": [row.id for row in rows if row.verdict is Verdict.WAIVED],
         "holes": [row.id for row in rows if is_hole(row)],
-        "cpu_seconds": round(sum(row.cpu_seconds for row in rows), 3),
+        "cpu_seconds": round(effort(rows), 3),
     }
 
 
 def document(rows: Sequence[Result], tool: dict[str, Json]) -> dict[str, Json]:
     """The whole run as JSON: schema, tool, results, summary, exit_code."""
-    results: list[Json] = [{name: record[name] for name in FIELDS} for record in (row.to_json() for row in rows)]
+    results: list[Json] = [row.to_json() for row in rows]
     return {
         "schema": SCHEMA,
         "tool": tool,
@@ -78,3 +84,17 @@ def document(rows: Sequence[Result], tool: dict[str, Json]) -> dict[str, Json]:
         "summary": summary(rows),
         "exit_code": int(exit_code(rows)),
     }
+
+
+def printed(document: dict[str, Json]) -> str:
+    """The JSON text of a document: every member on a line, every row of `results` on a line of its own.
+
+    One line for a row is found by line tools, and written by the fast half of the library, which knows no indentation.
+    """
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    members: list[str] = []
+    for name, value in document.items():
+        rows = value if isinstance(value, list) else []
+        text = "[\n" + ",\n".join(map(encode, rows)) + "\n]" if rows else encode(value)
+        members.append(f"{encode(name)}: {text}")
+    return "{\n" + ",\n".join(members) + "\n}"

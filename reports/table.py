@@ -12,7 +12,7 @@ from rich.table import Table
 
 from proofs.obligation import COVERAGE, OBLIGATION, Json
 from proofs.results import Exit, Result, Verdict, exit_code, is_hole
-from reports.summary import counts, kinds, natural, worst
+from reports.summary import counts, effort, kinds, natural, worst
 
 WHOLE: Final = "(no single action)"
 NONE: Final = "–"
@@ -67,8 +67,7 @@ def show(rows: Sequence[Result], console: Console, note: str = "") -> None:
     unclaimed = [row.id for row in rows if row.verdict is Verdict.NOT_CLAIMED]
     if unclaimed:
         say(f"NOT CLAIMED: {escape(', '.join(unclaimed))}")
-    seconds = sum(row.cpu_seconds for row in rows)
-    say(f"{_CLOSING[exit_code(rows)]} {seconds:.1f} CPU-seconds of solving and replay stand behind this.")
+    say(f"{_CLOSING[exit_code(rows)]} {effort(rows):.1f} CPU-seconds of solving and replay stand behind this.")
 
 
 def _matrix(rows: Sequence[Result]) -> Table:

@@ -73,6 +73,11 @@ class Run:
     _making: dict[str, dict[str, Item]] = field(default_factory=dict[str, dict[str, Item]])
     _complete: dict[str, list[Item]] = field(default_factory=dict[str, list[Item]])
     _costs: dict[str, float] = field(default_factory=dict[str, float])
+    # Two units may make the same text; in one run it is solved once.  Keys of `_answer_key`: what a worker is asked at
+    # this moment, what was answered in this run, and the units that left something to another worker.
+    _asked: set[str] = field(default_factory=set[str])
+    _answered: set[str] = field(default_factory=set[str])
+    _postponed: dict[str, Unit] = field(default_factory=dict[str, Unit])
 
     # --- units --------------------------------------------------------------------------------------------------
 
@@ -130,13 +135,16 @@ class Run:
 
     def execute(self, units: Sequence[Unit]) -> None:
         """Establish everything that is selected of these units."""
-        jobs = [job for unit in units if (job := self._recall(unit)) is not None]
-        for job in jobs:
-            cost = self.ledger.get("cost", job.unit.id)
-            self._costs[job.unit.id] = cost if isinstance(cost, float) else DEFAULT_COST
-        expected = sum(self._costs[job.unit.id] for job in jobs)
-        self.watcher.begin(expected, len(jobs), self.pool.size)
-        self.pool.run(jobs, self, lambda job: self._costs[job.unit.id])
+        while jobs := [job for unit in units if (job := self._recall(unit)) is not None]:
+            for job in jobs:
+                cost = self.ledger.get("cost", job.unit.id)
+                self._costs[job.unit.id] = cost if isinstance(cost, float) else DEFAULT_COST
+            expected = sum(self._costs[job.unit.id] for job in jobs)
+            self.watcher.begin(expected, len(jobs), self.pool.size)
+            self.pool.run(jobs, self, lambda job: self._costs[job.unit.id])
+            units = list(self._postponed.values())
+            self._postponed.clear()
+            self._asked.clear()
 
     def _recall(self, unit: Unit) -> Job | None:
         """What remains to be done for a unit after the ledger was asked."""
@@ -147,6 +155,8 @@ class Run:
         missing: list[Header] = []
         for item in items:
             self._own(unit, item)
+            if item.id in self.rows:
+                continue
             if isinstance(item, Finding):
                 self._keep_finding(item)
             elif self._wanted(item) and not self._remembered(item, answers.get(self._answer_key(item))):
@@ -201,8 +211,9 @@ class Run:
         return True
 
     def _known_answers(self, headers: Sequence[Header]) -> dict[str, Answer]:
-        """What the ledger knows of these obligations, by `_answer_key`."""
-        return {} if self.fresh else self.ledger.answers([self._answer_key(header) for header in headers])
+        """What the ledger knows of these obligations, by `_answer_key`; in a fresh run what this run put there."""
+        keys = [self._answer_key(header) for header in headers]
+        return self.ledger.answers([key for key in keys if not self.fresh or key in self._answered])
 
     def _known_answer(self, header: Header) -> Answer | None:
         return self._known_answers([header]).get(self._answer_key(header))
@@ -237,7 +248,14 @@ class Run:
         answer = self._known_answer(header)
         if not self._wanted(header) or header.id in self.rows or self._remembered(header, answer):
             return Reply("skip", None, want_text)
-        return Reply("solve" if answer is None else "explain", answer, want_text)
+        if answer is not None:
+            return Reply("explain", answer, want_text)
+        key = self._answer_key(header)
+        if key in self._asked:
+            self._postponed[job.unit.id] = job.unit
+            return Reply("skip", None, want_text=False)
+        self._asked.add(key)
+        return Reply("solve", None, want_text)
 
     def _record(self, unit: Unit, item: Item) -> None:
         self._own(unit, item)
@@ -253,7 +271,10 @@ class Run:
             self.ledger.put_text(header.digest, outcome.packed)
         if outcome.answer is None:
             return
-        self.ledger.put_answer(self._answer_key(header), outcome.answer)
+        key = self._answer_key(header)
+        self.ledger.put_answer(key, outcome.answer)
+        self._answered.add(key)
+        self._asked.discard(key)
         if outcome.explanation is not None:
             self.ledger.put("explanation", self._explanation_key(header), explanation_to(outcome.explanation))
         self._row(of_answer(header, outcome.answer, outcome.explanation))
@@ -276,7 +297,9 @@ class Run:
         self.watcher.finished(self._costs[unit.id])
 
     def failed(self, job: Job, failure: Failed) -> None:
-        """A unit failed on our side: a row that says so and where the traceback is."""
+        """A unit failed on our side: a row that says so and where the traceback is; it is not tried again."""
+        self._making.pop(job.unit.id, None)
+        self._postponed.pop(job.unit.id, None)
         if failure.bad_input:
             raise InputError(failure.message)
         if not self._solving:
@@ -291,6 +314,7 @@ class Run:
         """The worker is gone: an unknown if it was over an obligation, and the job starts over without that one."""
         self._making.pop(job.unit.id, None)
         if header is not None:
+            self._asked.discard(self._answer_key(header))
             self._row(of_answer(header, Answer("unknown", self.sources.solver, "the solver died")))
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from proofs.obligation import Call, Json, Unit
 from proofs.results import Result, Verdict, exit_code
 from reports import junit, table
-from reports.summary import document
+from reports.summary import document, printed
 from ringfence.errors import InputError, InternalError
 from ringfence.outputs import check_outputs, write_output
 from ringfence.session import Options, Session, within
@@ -93,7 +93,7 @@ def _report(rows: list[Result], options: Options, as_json: bool, junit_file: Pat
     if junit_file is not None:
         write_output("--junit", junit_file, lambda file: junit.write(rows, file))
     if as_json:
-        print(json.dumps(document(rows, _tool(options)), ensure_ascii=False, indent=1))
+        print(printed(document(rows, _tool(options))))
     else:
         note = f"weakened: {options.weaken}" if options.weaken else ""
         table.show(rows, _console(), note)

@@ -90,6 +90,22 @@ def test_fresh_ignores_what_is_known(bench: Bench) -> None:
     assert {"list good", "make add", "make drop"} <= set(bench.log())
 
 
+@pytest.mark.parametrize("command", ["prove --json --fresh --jobs 2", "prove --json --fresh --jobs 1", "prove --json"])
+def test_what_two_units_make_alike_is_solved_once_and_explained_for_each(bench: Bench, command: str) -> None:
+    said = bench(command, "alike_units")
+    assert said.code == 1
+    rows = {row["id"]: row for row in said.document["results"]}
+    assert sum(row["kind"] == "obligation" for row in rows.values()) == 6
+    for name in ("slow", "explained", "after"):
+        left, right = rows[f"T1/left/{name}"], rows[f"T1/right/{name}"]
+        assert left["cpu_seconds"] == right["cpu_seconds"]  # of the one answer
+        assert left["verdict"] == right["verdict"]
+    assert sorted(line.split()[1] for line in bench.log() if "explain" in line) == [
+        "T1/left/explained",
+        "T1/right/explained",
+    ]
+
+
 def test_refuted_rows_carry_values_and_say_how_they_were_found(bench: Bench) -> None:
     said = bench("prove --json", "refuted_units")
     assert said.code == 1

@@ -97,6 +97,17 @@ def refuted_units() -> list[Unit]:
     return [toy_unit("bad", "refuted")]
 
 
+def alike(name: str) -> Iterator[Obligation]:
+    """Texts that another unit makes too: one that takes a while, one that is refuted and explained, one that holds."""
+    yield obligation(f"T1/{name}/slow", HARD, rlimit=2_000_000)
+    yield obligation(f"T1/{name}/explained", CANDIDATE, explain=Call(f"{HERE}:explain", {"n": 7}))
+    yield obligation(f"T1/{name}/after", f"; after\n{HOLDS}")
+
+
+def alike_units() -> list[Unit]:
+    return [toy_unit("left", "alike", name="left"), toy_unit("right", "alike", name="right")]
+
+
 def unknown() -> Iterator[Obligation]:
     yield obligation("T1/dim/candidate", CANDIDATE)
     yield obligation("T1/dim/limit", HARD, rlimit=20_000)
