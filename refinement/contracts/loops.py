@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from model.language.logic import And, Implies, Or
+from model.language.logic import And, Implies, Or, Value
 from model.language.terms import TRUE, Function, Term, bits, boolean, number, t_and, t_ite
 from refinement import bits as decoder
 from refinement.engine import words
@@ -131,12 +131,16 @@ def which_term(page: Number) -> Term:
     return word_of(page, PAGE_WIDTH, "page")
 
 
-def unmap_range(machine: SymbolicMachine, owner: Number, first: Number, end: Number) -> None:
-    """The contract of `impl.monitor.tables.unmap_range`, for a range of a live enclave outside its ELRANGE."""
-    _begin(machine)
-    s = machine.run.pre
+def may_be_unmapped(s: Any, owner: Number, first: Number, end: Number) -> Value:
+    """The pages first..end-1 are outside the ELRANGE of an enclave that exists."""
     outside = Or(end <= first, end <= s.elrange_first[owner], s.elrange_end[owner] <= first)
-    ready = And(is_enclave(owner), s.life[owner] != 0, outside)
+    return And(is_enclave(owner), s.life[owner] != 0, outside)
+
+
+def unmap_range(machine: SymbolicMachine, owner: Number, first: Number, end: Number) -> None:
+    """The contract of `impl.monitor.tables.unmap_range`, for a shared range."""
+    _begin(machine)
+    ready = may_be_unmapped(machine.run.pre, owner, first, end)
     machine.run.establish(f"{machine.run.fresh_name('unmap_range')}: SHARED-RANGE", condition(ready))
     removal = Removal.fresh(machine.run, machine.storage.nodes["leaf"], owner, first, end)
     machine.storage.fill("leaf", lambda keys: words.same(keys[1], removal.owner), removal.leaf)
@@ -149,9 +153,12 @@ def _begin(machine: SymbolicMachine) -> None:
         raise EngineError("the loop begins in a state of which the invariant is not known")
 
 
-def removal_loop(run: Run, machine: SymbolicMachine, _: Number, __: Number, ___: Callable[[Number], None], /) -> None:
+def removal_loop(
+    run: Run, machine: SymbolicMachine, first: Number, end: Number, _: Callable[[Number], None], /
+) -> None:
     """The whole of ``remove pages``: the invariant holds again, and only REMOVAL_FIELDS may have changed."""
     _begin(machine)
+    run.event("each", first, end)
     epoch = run.fresh_name("removal")
     for name in REMOVAL_FIELDS:
         machine.storage.havoc(name, epoch, lambda _: TRUE)

@@ -8,12 +8,12 @@ place, with the map that the contract promises.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from impl.monitor import tables
 from model.language.logic import And, Implies, Not, Or
-from model.language.terms import Term
+from model.language.terms import Term, boolean
 from refinement import bits
 from refinement.contracts import loops, structure
 from refinement.contracts import tables as table_contracts
@@ -24,7 +24,7 @@ from refinement.engine.explorer import explore
 from refinement.engine.machine import SymbolicMachine
 from refinement.engine.obligations import Claim, path_claims, split
 from refinement.engine.pruning import PathOracle
-from refinement.engine.run import Run
+from refinement.engine.run import PathEndError, Run
 from refinement.engine.values import EngineError, Number, condition, ghost, merge, truth, unknown
 from refinement.invariants.layout import in_pool
 from refinement.invariants.rules import goal, rules
@@ -38,6 +38,9 @@ WORD: Final = unknown("word", 64)
 ANY_KIND, ANY_OWNER, ANY_PAGE = unknown("any.kind", 2), unknown("any.owner", 52), unknown("any.page", 36)
 
 POOL_MASK: Final = (1 << 40) - 1
+
+WHOLE: Final = "unmap shared range"
+"""The name of the loop of `impl.monitor.tables.unmap_range`."""
 
 IN_PARTS: Final = ("ENTRY", "OWN-TABLES")
 """Clauses whose parts are claims of their own: together they are too much for one query."""
@@ -264,33 +267,50 @@ def _moved_alike(before: MonitorState, after: MonitorState) -> Term:
 
 
 def unmap_range_claims(setting: Setting) -> Iterator[Claim]:
-    """One step of the loop turns the state after the first steps into the state after one more (tables by contract)."""
+    """The function is its loop, over the whole range, and nothing else; and what one step of the loop does.
+
+    A step turns the state after the first steps into the state after one more (tables by contract).
+    """
     before = setting.state(setting.before)
-    known = [*setting.rules]
-    first, end, i = unknown("first", 36), unknown("end", 37), unknown("step", 36)
+    first, end = unknown("first", 36), unknown("end", 37)
+
+    def loop(
+        run: Run, machine: SymbolicMachine, start: Number, stop: Number, body: Callable[[Number], None], /
+    ) -> None:
+        run.establish("RANGE", condition(And(start == first, stop == end)))
+        if run.split(WHOLE):
+            _step_of_unmapping(run, machine, first, unknown("step", 36), end, body)
+            raise PathEndError
 
     def code(run: Run) -> object:
-        machine = setting.machine(run)
+        machine = replace(setting, loops={WHOLE: loop}).machine(run)
         machine.storage.guard = None
-        run.assume(condition(And(is_enclave(OWNER), before.life[OWNER] != 0, first <= i, i < end)), "a step")
-        outside = Or(i < before.elrange_first[OWNER], before.elrange_end[OWNER] <= i)
-        run.assume(condition(outside), "the range is outside ELRANGE, by SHARED")
-        done = loops.Removal.fresh(run, machine.storage.nodes["leaf"], OWNER, first, i)
-        machine.storage.fill("leaf", lambda keys: words.same(keys[1], done.owner), done.leaf)
-        run.rules.extend(done.rules())
-        start = machine.storage.snapshot()
-        tables.unmap_shared(machine, OWNER, i)  # type: ignore[arg-type]  # symbolic machine
-        if run.events:
-            raise EngineError("a step of unmap shared range does something that its contract says nothing of")
-        run.goals.append(("OTHER-FIELDS", loops.only_written(start, machine.storage.snapshot(), ("leaf",))))
-        with ghost():
-            run.goals.extend(loops.step_goals(done, i, machine.storage.nodes["leaf"]))
+        run.assume(condition(loops.may_be_unmapped(before, OWNER, first, end)), "the range is shared")
+        tables.unmap_range(machine, OWNER, first, end)  # type: ignore[arg-type]  # symbolic machine
+        once = run.events == [("split", WHOLE, False)]
+        run.goals.append(("LOOP", boolean(once and machine.storage.snapshot().unchanged(run.pre))))
         return None
 
     with substituted(TABLES_BY_CONTRACT):
-        paths = explore(code, setting.shapes, PathOracle(known, facts=[term for _, term in setting.facts]))
+        paths = explore(code, setting.shapes, PathOracle(setting.rules, facts=[term for _, term in setting.facts]))
     for path in paths:
-        yield from path_claims("T9/contract/unmap_range", path, known, setting.facts, 2)
+        yield from path_claims("T9/contract/unmap_range", path, setting.rules, setting.facts, 2)
+
+
+def _step_of_unmapping(
+    run: Run, machine: SymbolicMachine, first: Number, i: Number, end: Number, body: Callable[[Number], None]
+) -> None:
+    run.assume(condition(And(first <= i, i < end)), "a step")
+    done = loops.Removal.fresh(run, machine.storage.nodes["leaf"], OWNER, first, i)
+    machine.storage.fill("leaf", lambda keys: words.same(keys[1], done.owner), done.leaf)
+    run.rules.extend(done.rules())
+    start, events = machine.storage.snapshot(), len(run.events)
+    body(i)
+    if run.events[events:]:
+        raise EngineError("a step of unmap shared range does something that its contract says nothing of")
+    run.goals.append(("OTHER-FIELDS", loops.only_written(start, machine.storage.snapshot(), ("leaf",))))
+    with ghost():
+        run.goals.extend(loops.step_goals(done, i, machine.storage.nodes["leaf"]))
 
 
 TABLES_BY_CONTRACT: Final = {

@@ -24,7 +24,7 @@ DIRECTORY: Final = ("table_at", "table_kind", "cpu_mode", "cpu_tcs")
 """Fields from which those that are compared in their place are read."""
 PROMISED: Final = ("leaf", GUEST_TABLE_OF)
 """Fields about which contracts promise something at all keys."""
-UNCOMPARED: Final = ("split", "pool_take", "fetch_page", "lines")
+UNCOMPARED: Final = ("split", "pool_take", "fetch_page", "lines", "each")
 """Events that are no deeds of the monitor, or compared as outcomes or by themselves."""
 
 

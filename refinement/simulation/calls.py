@@ -15,6 +15,7 @@ from refinement.correspondence import SLOTS
 from refinement.engine.machine import sha256
 from refinement.engine.values import Number, condition, merge, unknown, word_of
 from refinement.interpretation import LAST_PAGE, MASK32
+from refinement.invariants.enclaves import ATTRIBUTE_INIT
 from refinement.invariants.state import MonitorState
 from refinement.measurement import Digest, Shape
 from refinement.opaque import FrameSet, Range, decoded, difference, same
@@ -138,7 +139,11 @@ def create(reading: Reading) -> Step:
         "exhausted": short_of(reading, CREATE_FRAMES),
         "tables": tables(reading),
     }
-    return _step(reading, "create", arguments)
+    step = _step(reading, "create", arguments)
+    if reading.outcome is not Code.OK:
+        return step
+    kept = reading.after.attributes[e] == secs[SECS["attributes"]]
+    return replace(step, also=(("identity", condition(kept)),))
 
 
 def add_page(reading: Reading) -> Step:
@@ -194,7 +199,8 @@ def initialize(reading: Reading) -> Step:
         return step
     s, e = reading.after, arguments["e"]
     signer = (s.mrsigner[e, k] == sha256(modulus, k) for k in range(4))
-    return replace(step, also=(("identity", condition(And(s.isv[e] == isv & MASK32, *signer))),))
+    attributes = s.attributes[e] == reading.before.attributes[e] | ATTRIBUTE_INIT
+    return replace(step, also=(("identity", condition(And(s.isv[e] == isv & MASK32, attributes, *signer))),))
 
 
 def _shared(reading: Reading) -> tuple[Number, Range]:
@@ -274,7 +280,8 @@ def _answered_rightly(reading: Reading, batch: _Batch) -> Value:
         return reading.refused_rightly
     called = And(same(s.cpu_mode[reading.cpu], NORMAL), supervisor(reading))
     allowed = And(same(s.life[batch.enclave], IN_DESTROY), batch.fits)
-    expected = {Code.INVALID_OPCODE: Not(called), Code.EINVAL: And(called, Not(allowed)), Code.OK: And(called, allowed)}
+    done = And(called, allowed, reading.looped(0, batch.size))
+    expected = {Code.INVALID_OPCODE: Not(called), Code.EINVAL: And(called, Not(allowed)), Code.OK: done}
     return condition(expected.get(code, False))
 
 
@@ -321,15 +328,18 @@ def enter_check(resuming: bool) -> Callable[[Reading], Step]:
             reading.outcome,
             deliver=_entered(reading, address),
             rounds={"outcome": 2},
-            choice=_no_way_out(reading) if reading.outcome is Code.GENERAL_PROTECTION else True,
+            choice=_way_out(reading),
         )
 
     return step
 
 
-def _no_way_out(reading: Reading) -> Value:
-    """No CPU could continue at the asynchronous exit pointer, or the walk for the TCS gave #GP."""
-    return True if reading.splits else condition(Not(bits.is_canonical(reading.register(RCX))))
+def _way_out(reading: Reading) -> Value:
+    """Before the walk a CPU can continue at the asynchronous exit pointer; #GP is that it can not, or of the walk."""
+    possible = bits.is_canonical(reading.register(RCX))
+    if reading.splits:
+        return condition(possible)
+    return condition(Not(possible)) if reading.outcome is Code.GENERAL_PROTECTION else True
 
 
 def _entered(reading: Reading, address: Number) -> Deliver:

@@ -82,6 +82,14 @@ class Reading:
         """How many pointers were followed to a frame."""
         return sum(1 for question, answer in self.splits if question == "translated" and answer)
 
+    def looped(self, first: Number, end: Number) -> Value:
+        """The one loop of the path had the steps first..end-1."""
+        loops = self._events("each")
+        if len(loops) != 1:
+            return False
+        ((_, start, stop),) = loops
+        return And(same(start, first), same(stop, end))  # type: ignore[arg-type]  # events carry numbers
+
     def pointer_to(self, number: int, address: Number, size: int) -> None:
         """What the walk number `number` leads to has `size` words, from an aligned address on and in one page."""
         index = (address >> 3) & WORD_INDEX

@@ -113,6 +113,43 @@ def test_an_unmapping_that_writes_another_field_is_seen() -> None:
     assert unproved(c for c in claims if c.name.endswith("OTHER-FIELDS")) != []
 
 
+def short_range(machine: Machine, owner: int, first: int, end: int) -> None:
+    """Leaves the last page of the range mapped."""
+    machine.each("unmap shared range", first, end - 1, lambda page: tables.unmap_shared(machine, owner, page))
+
+
+def wide_range(machine: Machine, owner: int, first: int, end: int) -> None:
+    """Takes another page out beside the range."""
+    machine.each("unmap shared range", first, end, lambda page: tables.unmap_shared(machine, owner, page))
+    tables.unmap(machine, 1, owner, end)
+
+
+def shifted_range(machine: Machine, owner: int, first: int, end: int) -> None:
+    """Takes the page after each one of the range."""
+    machine.each("unmap shared range", first, end, lambda page: tables.unmap_shared(machine, owner, page + 1))
+
+
+def no_range(machine: Machine, owner: int, first: int, end: int) -> None:
+    """Unmaps nothing."""
+
+
+@pytest.mark.parametrize(
+    ("code", "claim"),
+    [
+        (short_range, "RANGE"),
+        (wide_range, "LOOP"),
+        (shifted_range, "LEAVES"),
+        (no_range, "LOOP"),
+    ],
+)
+def test_a_range_is_unmapped_as_a_whole_and_nothing_beside_it(
+    code: Callable[[Machine, int, int, int], None], claim: str
+) -> None:
+    with substituted({tables.unmap_range: code}):
+        found = unproved(unmap_range_claims(Setting(NestedFormat.NPT, True, {})))
+    assert claim in {name.rpartition("/")[2] for name in found}
+
+
 ORIGINAL_SAVE = world_switch.save_interrupted
 ORIGINAL_CREATE = tables.create_root
 
