@@ -47,4 +47,5 @@ def remove_page(machine: Machine, enclave: int, frame: int) -> None:
     s.page_at[enclave, position] = moved
     s.page_position[moved] = position
     s.page_at[enclave, last] = 0
+    s.page_position[frame] = 0
     s.page_total[enclave] = last

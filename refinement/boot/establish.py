@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from impl.machine import layout as layouts
-from impl.monitor.boot import boot
+from impl.monitor.monitor import Monitor
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.language.logic import And
 from model.language.terms import TRUE, Term, number, t_and
@@ -55,7 +55,7 @@ def claims(form: NestedFormat, loops: Sequence[Induction] = LOOPS) -> Iterator[C
     def code(run: Run) -> None:
         machine = setting.machine(run)
         _unused(machine)
-        boot(machine)  # type: ignore[arg-type]  # symbolic machine
+        Monitor(machine).boot()  # type: ignore[arg-type]  # symbolic machine
         with ghost():
             run.goals.extend(_goals(setting.state(run.storage.snapshot())))
 
