@@ -23,6 +23,7 @@ STEPS: Final[dict[str, Callable[[Reading], Step]]] = {
     "resume": events.call_step(calls.enter_check(True)),
     "exit": events.leave,
     "unknown_call": events.unknown_call,
+    "ignored_call": events.ignored_call,
     "complete_entry": calls.enter_commit,
     "interrupt": events.interrupt,
     "exception": events.exception,

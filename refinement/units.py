@@ -146,20 +146,16 @@ def contract(name: str) -> Iterator[Obligation]:
     from refinement.contracts.setting import Setting
     from refinement.simulation import table_proofs
 
-    nested = NestedFormat.EPT
     words = "the real code does what its callers are told"
     if name == "unmap_range":
-        yield from obligations(proofs.unmap_range_claims(Setting(nested, True, LOOPS)), nested, words)
+        for form in FORMS:
+            yield from obligations(proofs.unmap_range_claims(Setting(form, True, LOOPS)), form, words)
         return
     (lemma,) = (x for x in proofs.LEMMAS if x.name == name)
-    for form in FORMS if name in FORM_DEPENDENT else (nested,):
+    for form in FORMS:
         setting = Setting(form, False, LOOPS)
         yield from obligations(proofs.lemma_claims(lemma, setting), form, words)
         yield from obligations(table_proofs.lemma_claims(lemma, setting), form, words)
-
-
-FORM_DEPENDENT: Final = ("map_own_table", "map_guest")
-"""Contracts whose code writes nested leaves of its own."""
 
 
 def obligations(claims: Iterable[object], form: NestedFormat, words: str, action: str = "") -> Iterator[Obligation]:

@@ -19,7 +19,7 @@ TARGET: Final = "refinement.boot.units"
 
 def units() -> list[Unit]:
     """Boot, by proof in both formats and by test, the walk, the axioms."""
-    walk = tuple(f"T9/contract/{name}/*" for name in WALKS)
+    walk = tuple(f"T9/contract{suffix(form)}/{name}/*" for form in NestedFormat for name in WALKS)
     return [
         *(_boot(form) for form in NestedFormat),
         Unit("replay/boot", ("T9",), Call(f"{TARGET}:tested"), yields=("replay/boot",)),
@@ -54,8 +54,9 @@ def walks() -> Iterator[Obligation]:
     from refinement.boot.walk import ACCESSES, access_claims
 
     words = "the real walk of untrusted tables does what its callers are told"
-    for access in ACCESSES:
-        yield from obligations(access_claims(access), NestedFormat.EPT, words)
+    for form in NestedFormat:
+        for access in ACCESSES:
+            yield from obligations(access_claims(access, form), form, words)
 
 
 def axioms() -> Iterator[Obligation]:

@@ -103,9 +103,9 @@ def _call(function: Callable[..., object], *arguments: object) -> Callable[[Any,
 ACCESSES: Final = (*_walks(), *_structures())
 
 
-def access_claims(access: Access) -> Iterator[Claim]:
+def access_claims(access: Access, form: NestedFormat) -> Iterator[Claim]:
     """Every path of one use of the walk, from any state of the monitor in a well-formed layout."""
-    setting = Setting(NestedFormat.EPT, True, {})
+    setting = Setting(form, True, {})
     facts = setting.facts[:2]
 
     def code(run: Run) -> object:
@@ -123,7 +123,7 @@ def access_claims(access: Access) -> Iterator[Claim]:
 
 def _goals(access: Access, setting: Setting, path: Path) -> Iterator[tuple[str, Term]]:
     with ghost():
-        yield "WRITES-NOTHING", condition(path.post.unchanged(path.pre))
+        yield "WRITES-NOTHING", condition(path.post.unchanged(path.pre) and {e[0] for e in path.events} <= {"fetch"})
         if isinstance(path.result, Refusal):
             yield "REFUSAL", condition(_refused(access, path.result))
         elif path.ending == "returned":

@@ -9,7 +9,6 @@ from typing import Final
 from impl.machine import layout
 from impl.monitor import guest_memory, tables
 from impl.monitor.codes import ENCLAVE, ENTERING, NORMAL
-from impl.monitor.dispatch import CALLS
 from impl.monitor.handlers import asynchronous_exit, shared_fill, shared_memory_add, shared_memory_remove
 from impl.monitor.monitor import Monitor
 from model.language.logic import And, Or
@@ -48,7 +47,20 @@ CONTRACTS: Final = {
 }
 
 RAX: Final = 0
-REMOVE_PAGES: Final = 0x28  # number of the call whose loop `remove_page` is one step of
+NUMBERS: Final = {
+    "create": 0x10,
+    "add_page": 0x11,
+    "initialize": 0x12,
+    "prepare_destroy": 0x13,
+    "finish_destroy": 0x14,
+    "remove_pages_at_destroy": 0x28,
+    "shared_memory_add": 0x101,
+    "shared_memory_remove": 0x102,
+    "enter": 0x80000000,
+    "exit": 0x80000001,
+    "resume": 0x80000005,
+}
+"""Call -> its number (public monitor, src/hypercall/mod.rs), said here again to be compared with the monitor's."""
 
 
 Given = Callable[[str, int], Number]
@@ -85,7 +97,12 @@ def _calls(number: int) -> Callable[[SymbolicMachine, Number], object]:
 
 def _unknown_call(machine: SymbolicMachine, cpu: Number) -> object:
     number = machine.storage.register[cpu, RAX] & 0xFFFFFFFF
-    return And(*(number != call.number for call in CALLS))
+    return And(*(number != known for known in NUMBERS.values()))
+
+
+def _neither(machine: SymbolicMachine, cpu: Number) -> object:
+    """A CPU that is off or inside the monitor, with any number in RAX."""
+    return And(machine.storage.cpu_mode[cpu] != NORMAL, machine.storage.cpu_mode[cpu] != ENCLAVE)
 
 
 def _mode(mode: int) -> Callable[[SymbolicMachine, Number], object]:
@@ -131,9 +148,10 @@ def _call_entry(number: int, name: str) -> Entry:
 
 
 ENTRIES: Final = (
-    *(_call_entry(call.number, call.name) for call in CALLS),
-    Entry("remove_page", _calls(REMOVE_PAGES), _dispatch, loops=loops.STEPS),
+    *(_call_entry(number, name) for name, number in NUMBERS.items()),
+    Entry("remove_page", _calls(NUMBERS["remove_pages_at_destroy"]), _dispatch, loops=loops.STEPS),
     Entry("unknown_call", _unknown_call, _dispatch),
+    Entry("ignored_call", _neither, _dispatch),
     Entry("complete_entry", _mode(ENTERING), _complete),
     Entry("interrupt", _always, _interrupt),
     Entry("exception", _mode(ENCLAVE), _exception),

@@ -157,8 +157,12 @@ def removal_loop(
     run: Run, machine: SymbolicMachine, first: Number, end: Number, _: Callable[[Number], None], /
 ) -> None:
     """The whole of ``remove pages``: the invariant holds again, and only REMOVAL_FIELDS may have changed."""
-    _begin(machine)
     run.event("each", first, end)
+    _havoc_removal(run, machine)
+
+
+def _havoc_removal(run: Run, machine: SymbolicMachine) -> None:
+    _begin(machine)
     epoch = run.fresh_name("removal")
     for name in REMOVAL_FIELDS:
         machine.storage.havoc(name, epoch, lambda _: TRUE)
@@ -172,11 +176,19 @@ LOOPS: Final[dict[str, Loop]] = {"remove pages": removal_loop}
 def removal_step(
     run: Run, machine: SymbolicMachine, first: Number, end: Number, body: Callable[[Number], None], /
 ) -> None:
-    """One arbitrary step of ``remove pages`` from an arbitrary state that satisfies the invariant; the run ends there.
+    """One arbitrary step of ``remove pages``, after any number of others; the run ends there.
 
-    What the caller has decided on before the loop is not among REMOVAL_FIELDS, so it still holds at every step, which
-    is checked to leave the logs of all other fields alone.
+    Of REMOVAL_FIELDS only the invariant is known, as at the loop's end; each step is checked to leave the logs of all
+    other fields alone, so that what the caller has decided on them still holds.
     """
+    _havoc_removal(run, machine)
+    first_removal(run, machine, first, end, body)
+
+
+def first_removal(
+    run: Run, machine: SymbolicMachine, first: Number, end: Number, body: Callable[[Number], None], /
+) -> None:
+    """One arbitrary step of ``remove pages`` from the state at the loop's entry; the run ends there."""
     i = run.fresh("step", 10)
     run.assume(condition(in_range(i, first, end)), "a step of the loop")
     start, events = machine.storage.snapshot(), len(run.events)
@@ -189,3 +201,5 @@ def removal_step(
 
 
 STEPS: Final[dict[str, Loop]] = {"remove pages": removal_step}
+FIRST_STEPS: Final[dict[str, Loop]] = {"remove pages": first_removal}
+"""The steps without others before them: what a machine can be asked to do that real calls have built."""

@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from impl.monitor import tables
 from model.language.logic import And, Implies, Not, Or
-from model.language.terms import Term, boolean
+from model.language.terms import Term, boolean, t_and
 from refinement import bits
 from refinement.contracts import loops, structure
 from refinement.contracts import tables as table_contracts
-from refinement.contracts.setting import Setting
+from refinement.contracts.setting import TABLE_FIELDS, Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine import words
 from refinement.engine.explorer import explore
-from refinement.engine.machine import SymbolicMachine
+from refinement.engine.machine import POOL_ROOM, SymbolicMachine
 from refinement.engine.obligations import Claim, path_claims, split
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import PathEndError, Run
@@ -116,30 +116,42 @@ def _call(function: Callable[..., Any], *arguments: object) -> Callable[[Symboli
 
 
 def _create_root(kind: int) -> Lemma:
+    def known(s: MonitorState) -> object:
+        free = And(OWNER != 0, s.root[kind, OWNER] == 0, s.pool_free[()] >= 1)
+        return And(free, s.root[bits.GUEST, OWNER] == TABLE) if kind == bits.NESTED else free
+
     def frame(s: MonitorState, result: Any) -> object:
         others = And(*(s.root[k, OWNER] != result for k in (1, 2, 3)))
         return And(result != 0, in_pool(s.layout, result), others)
 
+    any_frame = unknown("any.f", 40)
+    exempt: dict[int, Callable[[MonitorState, object], object] | None] = {
+        bits.GUEST: lambda _, result: any_frame == result,
+        bits.NESTED: lambda _, __: any_frame == TABLE,
+        bits.IO: None,
+    }
     return Lemma(
         f"create_root/{kind}",
-        lambda s: And(OWNER != 0, s.root[kind, OWNER] == 0, s.pool_free[()] >= 1),
+        known,
         _call(tables.create_root, kind, OWNER),
         _old_leaf,
         _new_root(kind),
         1,
         result=frame,
-        exempt=(lambda _, result: unknown("any.f", 40) == result) if kind == bits.GUEST else None,
+        exempt=exempt[kind],
+        # ECREATE makes the nested root while the guest root is not mapped yet.
+        waived=(OWNER, TABLE) if kind == bits.NESTED else None,
     )
 
 
 def _map_leaf(kind: int) -> Lemma:
     return Lemma(
         f"map_leaf/{kind}",
-        lambda s: And(_has(s, kind), _visible(s, kind), s.pool_free[()] >= tables.NESTED_MAP_FRAMES),
+        lambda s: And(_has(s, kind), _visible(s, kind), s.pool_free[()] >= table_contracts.NESTED_FRAMES),
         _call(tables.map_leaf, kind, OWNER, PAGE, WORD),
         _written(kind, WORD),
         _old_root,
-        tables.NESTED_MAP_FRAMES,
+        table_contracts.NESTED_FRAMES,
     )
 
 
@@ -168,7 +180,7 @@ def _leaf_word(kind: int) -> Lemma:
 
 def _pending(s: MonitorState) -> object:
     own = And(is_enclave(OWNER), s.pool_owner[TABLE] == OWNER, s.table_kind[TABLE] == bits.GUEST)
-    return And(own, in_pool(s.layout, TABLE), _has(s, bits.NESTED), s.pool_free[()] >= tables.NESTED_MAP_FRAMES)
+    return And(own, in_pool(s.layout, TABLE), _has(s, bits.NESTED), s.pool_free[()] >= table_contracts.NESTED_FRAMES)
 
 
 MAP_OWN_TABLE: Final = Lemma(
@@ -177,7 +189,7 @@ MAP_OWN_TABLE: Final = Lemma(
     _call(tables.map_own_table, OWNER, TABLE),
     _old_leaf,
     _old_root,
-    tables.NESTED_MAP_FRAMES,
+    table_contracts.NESTED_FRAMES,
     loose=lambda _: And(ANY_KIND == bits.NESTED, ANY_OWNER == OWNER, ANY_PAGE == TABLE),
     waived=(OWNER, TABLE),
     frame=True,
@@ -186,12 +198,12 @@ MAP_OWN_TABLE: Final = Lemma(
 MAP_GUEST: Final = Lemma(
     "map_guest",
     lambda s: And(
-        is_enclave(OWNER), _has(s, bits.GUEST), _has(s, bits.NESTED), s.pool_free[()] >= tables.GUEST_MAP_FRAMES
+        is_enclave(OWNER), _has(s, bits.GUEST), _has(s, bits.NESTED), s.pool_free[()] >= table_contracts.GUEST_FRAMES
     ),
     _call(tables.map_guest, OWNER, PAGE, WORD),
     _written(bits.GUEST, WORD),
     _old_root,
-    tables.GUEST_MAP_FRAMES,
+    table_contracts.GUEST_FRAMES,
     loose=_pool_leaves,
     uses={tables.map_own_table: structure.map_own_table},
 )
@@ -230,6 +242,7 @@ def lemma_claims(lemma: Lemma, setting: Setting) -> Iterator[Claim]:
         with ghost():
             after = setting.state(run.storage.snapshot())
             run.goals.extend(_goals(lemma, before, after, result))
+            run.goals.extend(_nothing_else(run, before, after))
             if lemma.frame:
                 run.goals.extend(structure.frame_goals(OWNER, before, after))
         return result
@@ -258,6 +271,20 @@ def _goals(lemma: Lemma, before: MonitorState, after: MonitorState, result: obje
         if clause.name == "OWN-TABLES" and lemma.exempt is not None:
             holds = condition(Or(lemma.exempt(before, result), truth(holds)))
         yield clause.name, holds
+
+
+TABLE_STATE: Final = ("pool_owner", "pool_free", POOL_ROOM, "memory", *(n for n in TABLE_FIELDS if n != "pool_owner"))
+"""What table operations may write; of `memory` frames of the pool only."""
+
+
+def _nothing_else(run: Run, before: MonitorState, after: MonitorState) -> Iterator[tuple[str, Term]]:
+    """Other fields, memory outside the pool and the records of measurement stay as they are."""
+    silent = all(event[0] in ("pool_take", "split") for event in run.events)
+    kept = loops.only_written(run.pre, run.storage.snapshot(), TABLE_STATE)
+    yield "OTHER-FIELDS", t_and([boolean(silent), kept])
+    f, i = unknown("any.f", 40), unknown("any.i", 9)
+    if run.storage.nodes["memory"] is not run.pre.nodes["memory"]:
+        yield "OTHER-MEMORY", condition(Or(in_pool(before.layout, f), after.memory[f, i] == before.memory[f, i]))
 
 
 def _moved_alike(before: MonitorState, after: MonitorState) -> Term:

@@ -13,7 +13,7 @@ from refinement import bits
 from refinement.contracts.tables import GUEST_FRAMES, NESTED_FRAMES
 from refinement.correspondence import SLOTS
 from refinement.engine.machine import sha256
-from refinement.engine.values import Number, condition, merge, unknown, word_of
+from refinement.engine.values import Number, condition, merge, truth, unknown, word_of
 from refinement.interpretation import LAST_PAGE, MASK32
 from refinement.invariants.enclaves import ATTRIBUTE_INIT
 from refinement.invariants.state import MonitorState
@@ -103,7 +103,9 @@ def by_handle(action: str) -> Callable[[Reading], Step]:
         e = reading.handle(0, reading.register(RDI))
         s = reading.before
         hints = {Cpu: [s.thread_at[e, 0]], Frame: [s.page_at[e, 0]]}
-        return _step(reading, action, {"pointer": reading.pointer, "e": e}, hints)
+        taken = _step(reading, action, {"pointer": reading.pointer, "e": e}, hints)
+        ended = action == "finish_destroy" and reading.outcome is Code.OK
+        return replace(taken, identified=e) if ended else taken
 
     return step
 
@@ -143,7 +145,7 @@ def create(reading: Reading) -> Step:
     if reading.outcome is not Code.OK:
         return step
     kept = reading.after.attributes[e] == secs[SECS["attributes"]]
-    return replace(step, also=(("identity", condition(kept)),))
+    return replace(step, also=(("identity", condition(kept)),), identified=e)
 
 
 def add_page(reading: Reading) -> Step:
@@ -152,7 +154,8 @@ def add_page(reading: Reading) -> Step:
     reading.pointer_to(0, pointer, NEW_PAGE_WORDS)
     secs, source, linear, physical, info, attributes = (reading.word(0, pointer, k) for k in range(6))
     e = reading.handle(1, secs)
-    reached = reading.decided(reading.before.life[e] == 0)  # the descriptor and the handle were read
+    # The descriptor and the handle were read: their walks are over and the next one began, or what they say was used.
+    reached = reading.walks > 2 or reading.decided(reading.before.life[e] == 0)
     reading.pointer_to(2, info, 1)
     secinfo = reading.word(2, info, 0)
     arguments = {
@@ -200,7 +203,9 @@ def initialize(reading: Reading) -> Step:
     s, e = reading.after, arguments["e"]
     signer = (s.mrsigner[e, k] == sha256(modulus, k) for k in range(4))
     attributes = s.attributes[e] == reading.before.attributes[e] | ATTRIBUTE_INIT
-    return replace(step, also=(("identity", condition(And(s.isv[e] == isv & MASK32, attributes, *signer))),))
+    return replace(
+        step, also=(("identity", condition(And(s.isv[e] == isv & MASK32, attributes, *signer))),), identified=e
+    )
 
 
 def _shared(reading: Reading) -> tuple[Number, Range]:
@@ -274,11 +279,11 @@ def _batch(reading: Reading) -> _Batch:
 
 def _answered_rightly(reading: Reading, batch: _Batch) -> Value:
     s, code = reading.before, reading.outcome
-    if code is Code.PAGE_FAULT:
-        return reading.faulted
-    if code is Code.GENERAL_PROTECTION:
-        return reading.refused_rightly
     called = And(same(s.cpu_mode[reading.cpu], NORMAL), supervisor(reading))
+    if code is Code.PAGE_FAULT:
+        return And(called, reading.faulted)
+    if code is Code.GENERAL_PROTECTION:
+        return condition(And(called, truth(reading.refused_rightly)))
     allowed = And(same(s.life[batch.enclave], IN_DESTROY), batch.fits)
     done = And(called, allowed, reading.looped(0, batch.size))
     expected = {Code.INVALID_OPCODE: Not(called), Code.EINVAL: And(called, Not(allowed)), Code.OK: done}
@@ -290,7 +295,8 @@ def remove_page(reading: Reading) -> Step:
     batch = _batch(reading)
     element = unknown("step0", 10)
     physical = reading.word(2, batch.pages, element)
-    removed = reading.path.post.nodes["epcm"] is not reading.path.pre.nodes["epcm"]
+    (since,) = reading.path.marks.values()  # the state before this step of the loop
+    removed = reading.path.post.nodes["epcm"] is not since.nodes["epcm"]
     index = ((batch.results >> 3) & 511) + element
     return Step(
         "remove_page_at_destroy",

@@ -79,8 +79,14 @@ def leave(reading: Reading) -> Step:
 def unknown_call(reading: Reading) -> Step:
     """Nothing happens, in an enclave as in the normal VM; a CPU in neither makes no calls."""
     if reading.took(reading.before.cpu_mode[reading.cpu] == NORMAL) or in_enclave(reading):
-        return Step(None, deliver=delivery.advanced)
-    return Step(None, choice=_runs_none(reading, NORMAL, INSIDE))
+        return Step(None, deliver=delivery.advanced, choice=reading.code is MonitorCode.IGNORED)
+    return ignored_call(reading)
+
+
+def ignored_call(reading: Reading) -> Step:
+    """A CPU that is off or inside the monitor makes no calls, whatever its registers say."""
+    ignored = reading.code is MonitorCode.IGNORED
+    return Step(None, choice=condition(And(ignored, _runs_none(reading, NORMAL, INSIDE))))
 
 
 def _runs_none(reading: Reading, *modes: int) -> Value:
@@ -106,6 +112,7 @@ def exception(reading: Reading) -> Step:
     vector, error = unknown("vector", 8), unknown("error", 32)
     page_fault = reading.took(vector == PF)
     detailed = page_fault or reading.took(vector == GP)
+    others = And(vector != PF, vector != GP)
     event = Event(delivery.exit_information(vector), (0, error) if detailed else None)
     pending = delivery.injected(vector, 0 if page_fault else error)
     return Step(
@@ -113,6 +120,7 @@ def exception(reading: Reading) -> Step:
         {"c": reading.cpu, "event": event},
         access=Access(Operation.TRAP),
         deliver=lambda r: delivery.with_event(r, pending, 0 if page_fault else None),
+        choice=True if detailed else condition(others),
     )
 
 

@@ -134,8 +134,8 @@ def _recorded(event: tuple[object, ...], enclave: Number, before: object) -> obj
             after = Added(before, offset, secinfo)  # type: ignore[arg-type]  # events carry numbers
         case ("measure_extend", _, offset, frame, Node() as memory):
             after = Extended(before, offset, page_of_node(memory, frame))  # type: ignore[arg-type]  # as above
-        case ("measure_drop", _):
-            return before
+        case ("measure_drop", _):  # what is recorded of nobody is anything
+            after = Started(Shape(unknown("dropped.ssa_frame_size", 32), unknown("dropped.size", 64)))
         case _:
             raise TermError(f"unknown event {name}")
     return after if here is condition(True) else _either(here, after, before)

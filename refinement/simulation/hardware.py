@@ -12,11 +12,11 @@ from typing import Any, Final
 from impl.machine import iommu, mmu
 from impl.machine.registers import NESTED_ROOT, RAX
 from model.hyperenclave.vocabulary import Operation
-from model.language.logic import Value
+from model.language.logic import And, Implies, Not, Value
 from model.language.terms import t_not
 from refinement import bits
 from refinement.bits import NestedFormat
-from refinement.contracts.loops import LOOPS
+from refinement.contracts.loops import LOOPS, only_written
 from refinement.contracts.setting import Setting
 from refinement.contracts.substitution import substituted
 from refinement.engine.explorer import Path
@@ -24,6 +24,7 @@ from refinement.engine.machine import SymbolicMachine
 from refinement.engine.obligations import Claim, path_claims
 from refinement.engine.values import Number, condition, ghost, unknown, word_of
 from refinement.interpretation import Access
+from refinement.invariants.layout import is_epc, is_reserved_memory
 from refinement.invariants.rules import goal
 from refinement.invariants.tables import DEVICES, NORMAL_VM
 from refinement.simulation import walks
@@ -50,7 +51,12 @@ def _enclave_walk(machine: SymbolicMachine, cpu: Number, page: Number) -> mmu.Wa
     """The contract of a walk through the tables of the enclave that the CPU runs."""
     owner = machine.storage.cpu_enclave[cpu]
     walks.require_roots(machine, cpu, owner, page)
-    return walks.guest_walk(machine, owner, page)
+    return _noted(machine, walks.guest_walk(machine, owner, page))
+
+
+def _noted(machine: SymbolicMachine, walk: mmu.Walk) -> mmu.Walk:
+    machine.run.event("walked", walk)
+    return walk
 
 
 def _normal_walk(machine: SymbolicMachine, cpu: Number, page: Number) -> mmu.Walk:  # noqa: ARG001 (any page)
@@ -85,7 +91,19 @@ def _fill(machine: SymbolicMachine, cpu: Number) -> object:
 def _filled(reading: Reading) -> Step:
     """A fill if the walk translated; else the model must have nothing to fill."""
     arguments = {"c": reading.cpu, "v": reading.setting.focus}
-    return Step("enclave_fill", arguments, absent=not _translated(reading), rounds=dict.fromkeys(FILLED, 2))
+    rounds: dict[str, int] = dict.fromkeys(FILLED, 2)
+    return Step("enclave_fill", arguments, absent=not _translated(reading), rounds=rounds, choice=_told(reading))
+
+
+def _told(reading: Reading) -> Value:
+    """A fill says how the walk ended; one that translates and grants nothing is a fault of the nested table."""
+    ((_, walk),) = (event for event in reading.path.events if event[0] == "walked")
+    result = reading.path.result
+    if not isinstance(walk, mmu.Walk) or not isinstance(result, mmu.Walk):
+        return False
+    void = walk.kind is mmu.Kind.TRANSLATED and result.kind is mmu.Kind.NESTED_FAULT
+    alike = result.kind is walk.kind or (void and condition(walk.rights == 0))
+    return condition(And(alike, result.frame == walk.frame))
 
 
 def _normally_filled(reading: Reading) -> Step:
@@ -132,6 +150,8 @@ def _enclave_access(operation: Operation) -> Callable[[Reading], Step]:
     return step
 
 
+WRITTEN: Final = ("memory", "register", "tlb_frame", "tlb_rights")
+"""What hardware may write; of `memory` nothing that the monitor keeps for itself."""
 FILLED: Final = ("outcome", "tlb_rights", "tlb_frame", "shared_page")
 ALL: Final = ("contents", "registers", "cssa", "aep")
 
@@ -222,6 +242,15 @@ def _invariant(operation: HardwareStep, setting: Setting, path: Path) -> Iterato
         premises = (*setting.facts, *record, (f"{clause.name} before", goal(clause, before)))
         name = f"T9h/{operation.name}/path-{path.number}/{clause.name}"
         yield Claim(name, premises, goal(clause, after), (*setting.rules, *path.rules), operation.rounds)
+    kept = only_written(path.pre, path.post, WRITTEN)
+    yield Claim(f"T9h/{operation.name}/path-{path.number}/OTHER-FIELDS", (), kept, ())
+    if path.post.nodes["memory"] is not path.pre.nodes["memory"]:
+        f, i, y = unknown("any.f", 40), unknown("any.i", 9), setting.layout
+        own = And(is_reserved_memory(y, f), Not(is_epc(y, f)))
+        reserved = condition(Implies(own, after.memory[f, i] == before.memory[f, i]))
+        name = f"T9h/{operation.name}/path-{path.number}/RESERVED-MEMORY"
+        premises = (*setting.facts, *record)
+        yield Claim(name, premises, reserved, (*setting.rules, *path.rules), operation.rounds)
 
 
 def _value(operation: HardwareStep, setting: TableSetting, path: Path) -> Iterator[Claim]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from impl.machine.registers import CPL, RAX, RBX
+from impl.monitor.dispatch import Outcome
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Code
-from model.language.logic import Not
+from model.language.logic import And, Not, Or
 from model.language.symbolic import same_keys
 from model.language.terms import FALSE, TRUE, Term, boolean, t_and, t_ite, t_not
 from model.language.transition import Row, Transition, run
@@ -35,6 +36,7 @@ from refinement.simulation.step import Step
 from refinement.simulation.tables import REPLACEMENTS, TableSetting
 
 Named = tuple[str, Term]
+ENTERING: Final = 2
 NAME_A_CALL: Final = (RAX, CPL)
 """Registers by which an enclave says which call it makes; RBX beside them is where EEXIT leads, if anywhere."""
 
@@ -139,6 +141,7 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
         wanted = list(
             goals(simulation.after, Expected(simulation.before, simulation.transition, simulation.happens, step))
         )
+        kept = list(_kept(simulation, reading))
         premises = list(_premises(simulation))
         rules = _rules(simulation)
     stem = f"{prefix}/path-{path.number}"
@@ -147,7 +150,7 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
         yield from split(claim) if step.apart else (claim,)
     if choice is not TRUE:
         yield Claim(f"{stem}/choice", tuple(premises), choice, rules)
-    for name, formula in step.also:
+    for name, formula in (*step.also, *kept):
         yield Claim(f"{stem}/{name}", tuple(premises), formula, rules)
     if operands:
         yield Claim(f"{stem}/operands", tuple(premises), t_and(operands), rules)
@@ -156,6 +159,29 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
     for name, goal in wanted:
         if goal is not TRUE:
             yield Claim(f"{stem}/{name}", tuple(premises), goal, rules, step.rounds.get(name, 1))
+
+
+IDENTITY: Final = ("attributes", "xfrm", "mrsigner", "isv")
+"""What a report says of an enclave beside MRENCLAVE; the model has no components for it."""
+
+
+def _kept(simulation: Simulation, reading: Reading) -> Iterator[Named]:
+    """What the abstraction does not show: who an enclave is, which CPUs are on, and whether an entry is pending."""
+    before, after, nodes = reading.before, reading.after, reading.path.post.nodes
+    changed = [name for name in IDENTITY if nodes[name] is not reading.path.pre.nodes[name]]
+    if changed:
+        e, k, identified = unknown("any.e", 52), unknown("any.k", 2), simulation.step.identified
+        keys = {name: (e, k) if len(nodes[name].shape.keys) > 1 else e for name in changed}
+        same = (getattr(after, name)[at] == getattr(before, name)[at] for name, at in keys.items())
+        yield "identity kept", condition(Or(identified is not None and e == identified, And(*same)))
+    if nodes["cpu_mode"] is not reading.path.pre.nodes["cpu_mode"]:
+        c = unknown("any.c", 9)
+        on = (before.cpu_mode[c] != 0, after.cpu_mode[c] != 0)
+        yield "CPUs on", condition(Or(And(*on), And(*(Not(x) for x in on))))
+    if isinstance(reading.path.result, Outcome):
+        c = reading.cpu
+        entering = condition(And(before.cpu_mode[c] != ENTERING, after.cpu_mode[c] == ENTERING))
+        yield "pending", entering if reading.path.result.pending else t_not(entering)
 
 
 def _premises(simulation: Simulation) -> Iterator[Named]:

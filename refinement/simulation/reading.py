@@ -82,6 +82,11 @@ class Reading:
         """How many pointers were followed to a frame."""
         return sum(1 for question, answer in self.splits if question == "translated" and answer)
 
+    @property
+    def walks(self) -> int:
+        """How many walks began."""
+        return len(self._events("translate"))
+
     def looped(self, first: Number, end: Number) -> Value:
         """The one loop of the path had the steps first..end-1."""
         loops = self._events("each")

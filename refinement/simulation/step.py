@@ -32,7 +32,8 @@ class Step:
     hardware did nothing because the model's action is not possible.  apart: the parts of the outcome are obligations
     of their own, because together they are too much for one query.  choice: when the monitor may answer like this where
     the model leaves it the choice, as a condition on public state; an obligation of its own.  also: what holds after
-    the step of fields that the model does not have, by name; obligations of their own.
+    the step of fields that the model does not have, by name; obligations of their own.  identified: the enclave whose
+    attributes and identity the step may change, None for none.
     """
 
     action: str | None
@@ -48,6 +49,7 @@ class Step:
     apart: bool = False
     choice: Value = True
     also: tuple[tuple[str, Term], ...] = ()
+    identified: Number | None = None
 
 
 STANDS_STILL = Step(None)

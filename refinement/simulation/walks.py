@@ -11,7 +11,7 @@ from typing import Any, Final
 from impl.machine import iommu, mmu
 from impl.machine.registers import CR3, NESTED_ROOT
 from model.language.logic import And, Not, Or
-from model.language.terms import Term
+from model.language.terms import Term, boolean
 from refinement import bits
 from refinement.bits import NestedFormat
 from refinement.contracts.loops import LOOPS
@@ -73,6 +73,7 @@ def walk_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
         result = _call(machine, name, root)
         with ghost():
             run.goals.append(("LEAF", agrees(before, kind, owner, FRAME, result)))
+            run.goals.append(("STORAGE", boolean(machine.storage.snapshot().unchanged(run.pre))))
         return result
 
     facts = setting.facts[:2]
@@ -177,6 +178,7 @@ def guest_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
         result = mmu.walk(machine, cpu, page)  # type: ignore[arg-type]  # symbolic machine
         with ghost():
             run.goals.append(("LEAF", _guest_agrees(before, page, result)))
+            run.goals.append(("STORAGE", boolean(machine.storage.snapshot().unchanged(run.pre))))
         return result
 
     facts = setting.facts[:2]

@@ -2,6 +2,7 @@
 
 In a process of its own, because a part is left out while its module is imported.  Prints the obligation and how it
 fails, or nothing; an execution that the symbolic engine cannot follow is missed as well, by the exception's name.
+`defect NUMBER` in place of a part makes that edit of `defects.toml`, and asks the claims that it names only.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from proofs.obligation import Obligation, Unit
 from proofs.solver import Z3Solver
 from ringfence import weaken
 from ringfence.wiring import ROOT
+from tests.mutants.defects import defects
 from tests.mutants.source_parts import source_parts
 
 
-def missing(unit: Unit) -> str:
-    """The first obligation of a unit that does not hold, or ""."""
+def missing(unit: Unit, claim: str = "") -> str:
+    """The first obligation of a unit (of those whose last part begins with `claim`) that does not hold, or ""."""
     module, _, function = unit.make.target.partition(":")
     solver = Z3Solver()
     for item in getattr(import_module(module), function)(**unit.make.arguments):
-        if isinstance(item, Obligation):
+        if isinstance(item, Obligation) and item.id.rpartition("/")[2].startswith(claim):
             answer = solver.solve(item.text, item.rlimit)
             if answer.status != item.expect:
                 return f"{item.id} {answer.status}"
     return ""
 
 
-def main(file: str, number: int, names: list[str]) -> str:
+def missing_part(file: str, number: int, names: list[str]) -> str:
+    """What misses a part of a file, by name of the units to ask."""
     part = source_parts(ROOT, file)[number]
     weaken.install({file: part.left_out(ROOT)}, ROOT)
-    units: list[Unit] = [u for m in ("refinement.units", "refinement.boot.units") for u in import_module(m).units()]
-    by_name = {unit.id: unit for unit in units}
+    by_name = _units()
     for name in names:
         try:
             found = missing(by_name[name])
@@ -43,5 +45,17 @@ def main(file: str, number: int, names: list[str]) -> str:
     return ""
 
 
+def missing_defect(number: int) -> str:
+    """What misses a defect: its claim must fail, an exception of the engine does not count."""
+    defect = defects()[number]
+    weaken.install(defect.texts(ROOT), ROOT)
+    return missing(_units()[defect.unit], defect.claim)
+
+
+def _units() -> dict[str, Unit]:
+    return {unit.id: unit for m in ("refinement.units", "refinement.boot.units") for unit in import_module(m).units()}
+
+
 if __name__ == "__main__":
-    print(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+    first, second, *others = sys.argv[1:]
+    print(missing_defect(int(second)) if first == "defect" else missing_part(first, int(second), others))
