@@ -73,7 +73,7 @@ class Session:
         found = self.run.ledger.get("listing", key)
         if not isinstance(found, dict):
             found = cast("dict[str, Json]", self.run.ask(self.wiring.catalogue, dict))
-            self.run.ledger.put("listing", key, found)
+            self.run.put("listing", key, found)
         return cast(Catalogue, found)
 
     def establish(self, units: Sequence[Unit]) -> list[Result]:
@@ -153,4 +153,10 @@ def _session(
         pool = stack.enter_context(Pool(partial(start, wiring.root, edited, folder / TRACES), size))
         run = Run(ledger, sources, pool, live, folder, options.fresh, options.selection)
         run.waivers = waivers.load(wiring.waivers)
-        yield Session(wiring, run)
+        # What comes of it counts only if no source was changed meanwhile; a half-written file makes units fail.
+        try:
+            yield Session(wiring, run)
+        except (InputError, InternalError):
+            sources.check_unchanged()
+            raise
+        sources.check_unchanged()
