@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -77,13 +77,31 @@ class Session:
         return cast(Catalogue, found)
 
     def establish(self, units: Sequence[Unit]) -> list[Result]:
-        """Run what is selected of these units; the rows in order."""
+        """Run what is selected of these units; the rows in order.  Each selected name has a row, or a unit failed."""
         selection = self.run.selection
+        self._check_each(replace(selection, ids=()), lambda part: any(map(part.may_yield, units)))
         chosen = [unit for unit in units if selection.may_yield(unit)]
         if selection.ids:
             chosen = self.run.locate(selection.ids, chosen)
+            items = [item for _, item in self.run.items.values() if selection.selects(item)]
+            self._check_each(selection, lambda part: any(map(part.selects, items)))
         self.run.execute(chosen)
-        return in_order(self.run.rows.values())
+        rows = in_order(self.run.rows.values())
+        if not any(row.verdict is Verdict.ERROR for row in rows):
+            self._check_each(selection, lambda part: any(map(part.selects, rows)))
+        return rows
+
+    def _check_each(self, selection: Selection, found: Callable[[Selection], bool]) -> None:
+        """Something is found for each name of the selection; one without anything would count as a success."""
+        for name, part in selection.parts():
+            if found(part):
+                continue
+            if name in part.theorems and any(row.id == name for row in self.not_claimed()):
+                raise InputError(f"{name} is NOT CLAIMED, so there is nothing to establish.")
+            raise InputError(
+                f"Nothing of {name} is selected: the name exists, but this command makes no row that has it and fits "
+                "the other options."
+            )
 
     def check_names(self, units: Sequence[Unit]) -> None:
         """Every selected theorem, action and observer exists."""
