@@ -92,7 +92,7 @@ class Run:
             known = None if self.fresh else self.ledger.get("listing", key)
             if not isinstance(known, list):
                 known = [unit_to(unit) for unit in self.ask(provider, list) if isinstance(unit, Unit)]
-                self.ledger.put("listing", key, known)
+                self.put("listing", key, known)
             units = [unit_from(item) for item in known]
             self._salts.update((unit.id, salt) for unit in units)
             found += units
@@ -108,6 +108,11 @@ class Run:
             return self.pool.ask(target, kind)
         except QuestionError as error:
             raise InternalError(f"{target} failed: {error}.", error.traceback) from error
+
+    def put(self, kind: str, key: str, value: Json) -> None:
+        """Write a row whose key says from which sources it was made, if it was made from these."""
+        self.sources.check_unchanged()
+        self.ledger.put(kind, key, value)
 
     def locate(self, identifiers: Sequence[str], units: Sequence[Unit]) -> list[Unit]:
         """The units that make these rows; a name that no unit makes is an `InputError`.  Nothing is solved."""
@@ -272,11 +277,12 @@ class Run:
         if outcome.answer is None:
             return
         key = self._answer_key(header)
+        self.sources.check_solver_unchanged()
         self.ledger.put_answer(key, outcome.answer)
         self._answered.add(key)
         self._asked.discard(key)
         if outcome.explanation is not None:
-            self.ledger.put("explanation", self._explanation_key(header), explanation_to(outcome.explanation))
+            self.put("explanation", self._explanation_key(header), explanation_to(outcome.explanation))
         self._row(of_answer(header, outcome.answer, outcome.explanation))
 
     def found(self, job: Job, finding: Finding) -> None:
@@ -292,7 +298,7 @@ class Run:
             self._complete[unit.id] = items
             headers: list[Json] = [header_to(item) for item in items if isinstance(item, Header)]
             findings: list[Json] = [finding_to(item) for item in items if isinstance(item, Finding)]
-            self.ledger.put("unit", self._unit_key(unit), {"headers": headers, "findings": findings})
+            self.put("unit", self._unit_key(unit), {"headers": headers, "findings": findings})
         self.ledger.put("cost", unit.id, cpu_seconds)
         self.watcher.finished(self._costs[unit.id])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 from proofs.obligation import Finding, Header, Unit
+from proofs.results import Result
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,12 @@ class Selection:
         """Nothing is left out."""
         return self == Selection()
 
+    def parts(self) -> Iterator[tuple[str, Selection]]:
+        """Each name with the part of the selection that it stands for: the others of its field are left out."""
+        for one in fields(self):
+            for name in getattr(self, one.name):
+                yield name, replace(self, **{one.name: (name,)})
+
     def may_yield(self, unit: Unit) -> bool:
         """The unit may make something that is selected."""
         return (
@@ -30,7 +38,7 @@ class Selection:
             and (not self.ids or any(unit.may_make(name) for name in self.ids))
         )
 
-    def selects(self, row: Header | Finding) -> bool:
+    def selects(self, row: Header | Finding | Result) -> bool:
         """This row is selected."""
         return (
             (not self.theorems or row.theorem in self.theorems)

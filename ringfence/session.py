@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -73,17 +73,35 @@ class Session:
         found = self.run.ledger.get("listing", key)
         if not isinstance(found, dict):
             found = cast("dict[str, Json]", self.run.ask(self.wiring.catalogue, dict))
-            self.run.ledger.put("listing", key, found)
+            self.run.put("listing", key, found)
         return cast(Catalogue, found)
 
     def establish(self, units: Sequence[Unit]) -> list[Result]:
-        """Run what is selected of these units; the rows in order."""
+        """Run what is selected of these units; the rows in order.  Each selected name has a row, or a unit failed."""
         selection = self.run.selection
+        self._check_each(replace(selection, ids=()), lambda part: any(map(part.may_yield, units)))
         chosen = [unit for unit in units if selection.may_yield(unit)]
         if selection.ids:
             chosen = self.run.locate(selection.ids, chosen)
+            items = [item for _, item in self.run.items.values() if selection.selects(item)]
+            self._check_each(selection, lambda part: any(map(part.selects, items)))
         self.run.execute(chosen)
-        return in_order(self.run.rows.values())
+        rows = in_order(self.run.rows.values())
+        if not any(row.verdict is Verdict.ERROR for row in rows):
+            self._check_each(selection, lambda part: any(map(part.selects, rows)))
+        return rows
+
+    def _check_each(self, selection: Selection, found: Callable[[Selection], bool]) -> None:
+        """Something is found for each name of the selection; one without anything would count as a success."""
+        for name, part in selection.parts():
+            if found(part):
+                continue
+            if name in part.theorems and any(row.id == name for row in self.not_claimed()):
+                raise InputError(f"{name} is NOT CLAIMED, so there is nothing to establish.")
+            raise InputError(
+                f"Nothing of {name} is selected: the name exists, but this command makes no row that has it and fits "
+                "the other options."
+            )
 
     def check_names(self, units: Sequence[Unit]) -> None:
         """Every selected theorem, action and observer exists."""
@@ -153,4 +171,10 @@ def _session(
         pool = stack.enter_context(Pool(partial(start, wiring.root, edited, folder / TRACES), size))
         run = Run(ledger, sources, pool, live, folder, options.fresh, options.selection)
         run.waivers = waivers.load(wiring.waivers)
-        yield Session(wiring, run)
+        # What comes of it counts only if no source was changed meanwhile; a half-written file makes units fail.
+        try:
+            yield Session(wiring, run)
+        except (InputError, InternalError):
+            sources.check_unchanged()
+            raise
+        sources.check_unchanged()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -32,7 +33,7 @@ def run(
         session.check_names(units)
         rows = session.establish(units)
         if not rows:
-            _nothing(session)
+            _nothing()
         if not options.selection.everything:
             return rows
         return [*rows, *(_missing(session, rows) if complete else []), *session.not_claimed()]
@@ -63,19 +64,14 @@ def replay_file(
     afresh = Options(options.selection, options.weaken, options.jobs, True, options.ledger)
 
     def work(session: Session) -> list[Result]:
-        return session.establish([unit]) or _nothing(session)
+        return session.establish([unit]) or _nothing()
 
     return _report(within(wiring, afresh, work), options, as_json, junit_file)
 
 
-def _nothing(session: Session) -> list[Result]:
-    selection = session.run.selection
-    if selection.everything:
-        raise InternalError("There is not a single obligation, which is never a success.")
-    for name in selection.theorems:
-        if name not in session.claimed():
-            raise InputError(f"{name} is NOT CLAIMED, so there is nothing to establish.")
-    raise InputError("Nothing is selected: each name exists, but no obligation has all of them.")
+def _nothing() -> NoReturn:
+    """A selected name without a row was refused before."""
+    raise InternalError("There is not a single obligation, which is never a success.")
 
 
 def _missing(session: Session, rows: Sequence[Result]) -> list[Result]:

@@ -51,7 +51,11 @@ def test_a_selection_is_what_is_established(bench: Bench, options: str, expected
         ("prove --junit /nowhere/at/all/x.xml", "--junit"),
         ("replay /nowhere/trace.json", "cannot be read"),
         ("prove --theorem T7", "NOT CLAIMED"),
-        ("prove --observer others", "Nothing is selected"),
+        ("prove --observer others", "Nothing of others is selected"),
+        ("prove --theorem T1 --theorem T7", "T7 is NOT CLAIMED"),
+        ("prove --theorem T1 --theorem T7 --action add", "T7 is NOT CLAIMED"),
+        ("prove --theorem T1 --id T1/add/0 --id T2/add/0", "Nothing of T2/add/0 is selected"),
+        ("prove --theorem T1 --theorem T2 --id T1/add/0", "Nothing of T2 is selected"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_3(bench: Bench, command: str, words: str) -> None:
@@ -61,6 +65,32 @@ def test_bad_input_is_one_sentence_and_exit_code_3(bench: Bench, command: str, w
     assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "made"),
+    [
+        ("--action bad --action add", "Nothing of add is selected", False),  # no unit is about it
+        ("--theorem T1 --theorem T7", "T7 is NOT CLAIMED", False),
+        ("--theorem T2 --id T1/bad/model --id T1/bad/fine", "Nothing of T2 is selected", False),
+        ("--theorem T1 --theorem T2", "Nothing of T2 is selected", True),  # the unit announces it and makes none
+        ("--action bad --observer others", "Nothing of bad is selected", True),
+    ],
+)
+def test_each_selected_name_needs_a_row_and_is_refused_as_soon_as_that_is_known(
+    bench: Bench, options: str, words: str, made: bool
+) -> None:
+    said = bench(f"prove {options}", "refuted_units")
+    assert said.code == 3
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    solved = json.loads(bench("show T1/bad/fine --json", "refuted_units").out)["last"] is not None
+    assert solved == (made and "--observer" not in options)
+
+
+def test_a_selected_name_without_a_row_does_not_hide_a_failure(bench: Bench) -> None:
+    assert bench("prove --theorem T1 --theorem T2", "malformed_units").code == 4
 
 
 def test_json_has_the_documented_shape(bench: Bench) -> None:

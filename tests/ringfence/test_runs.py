@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.errors import InputError
+from ringfence.sources import read_sources
 from tests.ringfence.conftest import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +62,79 @@ def test_a_file_that_a_unit_ignores_does_not_touch_it_and_any_other_does(bench: 
     (bench.root / "playground" / "common.py").write_text("", "utf-8")
     bench("prove", "focused_units")
     assert {"make add", "make drop"} <= set(bench.log())
+
+
+@pytest.mark.parametrize("text", ["SAFE = True\n", "SAFE = False\n", "SAFE = ("])
+def test_a_source_edited_during_a_run_ends_it(bench: Bench, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    file = bench.root / "playground" / "switch.py"
+    file.write_text("SAFE = False\n", "utf-8")
+    monkeypatch.setenv("TOY_EDIT", text)
+    said = bench("prove", "edited_units")
+    assert said.code == 3
+    assert said.out == ""
+    assert said.err.startswith("playground/switch.py changed while it was being checked;")
+    assert said.err.count("\n") == 1
+    monkeypatch.delenv("TOY_EDIT")
+    file.write_text("SAFE = False\n", "utf-8")
+    assert bench("prove", "edited_units").code == 1  # what was made of the other text is not remembered
+
+
+@pytest.mark.parametrize("command", ["prove --weaken unsafe", "prove --fresh"])
+def test_a_weakening_does_not_hide_an_edit(bench: Bench, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    edit = '[[edits]]\nfile = "playground/other.py"\nold = "1"\nnew = "2"\n'
+    head = 'class = "toy"\ntheorem = "T1"\nthreat = "none"\nkind = "model"\n'
+    (bench.root / "weakenings" / "unsafe.toml").write_text(head + edit, "utf-8")
+    (bench.root / "playground" / "other.py").write_text("N = 1\n", "utf-8")
+    assert bench(command, "edited_units").code == 0
+    monkeypatch.setenv("TOY_EDIT", "SAFE = 1\n")
+    assert bench(f"{command} --fresh", "edited_units").code == 3
+
+
+@pytest.mark.parametrize(
+    ("provider", "line"), [("edited_listing_units", "list"), ("explained_edited_units", "explain")]
+)
+def test_listings_and_explanations_of_edited_sources_are_not_remembered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, provider: str, line: str
+) -> None:
+    monkeypatch.setenv("TOY_EDIT", "SAFE = False\n")
+    assert bench("prove", provider).code == 3
+    monkeypatch.delenv("TOY_EDIT")
+    (bench.root / "playground" / "switch.py").write_text("SAFE = True\n", "utf-8")
+    bench.log()
+    assert bench("prove", provider).code == (0 if line == "list" else 1)
+    assert [entry for entry in bench.log() if entry.startswith(line)]
+
+
+def test_any_change_of_any_file_is_seen_but_not_what_nobody_imports(tmp_path: Path) -> None:
+    room = tmp_path / "proofs"
+    (room / "inner").mkdir(parents=True)
+    for name in ("solver.py", "inner/a.py", "inner/b.py"):
+        (room / name).write_text("x = 1\n", "utf-8")
+    sources = read_sources(tmp_path, ["proofs"], {})
+    (room / "__pycache__").mkdir()
+    (room / "__pycache__" / "a.pyc").write_text("", "utf-8")
+    (room / "inner" / ".a.py.swp").write_text("", "utf-8")
+    (room / ".#a.py").symlink_to("nobody@nowhere")
+    sources.check_unchanged()
+    _same_size_and_time(room / "inner" / "a.py")
+    with pytest.raises(InputError, match=r"^proofs/inner/a\.py changed"):
+        sources.check_unchanged()
+    sources.check_solver_unchanged()
+    for change, name in ((Path.unlink, "inner/b.py"), (Path.touch, "new.py"), (_same_size_and_time, "solver.py")):
+        sources = read_sources(tmp_path, ["proofs"], {})
+        change(room / name)
+        with pytest.raises(InputError, match=f"^proofs/{name} changed"):
+            sources.check_unchanged()
+    with pytest.raises(InputError, match=r"^proofs/solver\.py changed"):
+        sources.check_solver_unchanged()
+
+
+def _same_size_and_time(path: Path) -> None:
+    """An edit that is followed by putting the time back, as `cp -p` does with a copy."""
+    before = path.stat()
+    time.sleep(0.02)  # the clock of the file system is coarse
+    path.write_text("x = 2\n", "utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_showing_something_of_a_unit_that_fails_is_an_internal_error(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """A tiny workbench: units whose rows are known, to test how runs behave.
 
-Environment: TOY_LOG names a file to which every call of a unit is appended; TOY_SLOW makes units wait.
+Environment: TOY_LOG names a file to which every call of a unit is appended; TOY_SLOW makes units wait; TOY_EDIT is
+what somebody writes into `playground/switch.py` during the run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from proofs.obligation import Answer, BadInputError, Call, Explanation, Finding, Obligation, Unit
@@ -207,6 +209,41 @@ def damaged_sources() -> Iterator[Obligation]:
 
 def switch_units() -> list[Unit]:
     return [toy_unit("switch", "damaged_sources")]
+
+
+def edit() -> None:
+    """Somebody edits a source."""
+    text, found = os.environ.get("TOY_EDIT"), find_spec("playground.switch")
+    if text is not None and found is not None and found.origin is not None:
+        Path(found.origin).write_text(text, "utf-8")
+
+
+def edited_sources() -> Iterator[Obligation]:
+    """The file is edited after the run began and before it is imported."""
+    edit()
+    yield from damaged_sources()
+
+
+def edited_units() -> list[Unit]:
+    return [toy_unit("switch", "edited_sources")]
+
+
+def edited_listing_units() -> list[Unit]:
+    edit()
+    return good_units()
+
+
+def explained_edited() -> Iterator[Obligation]:
+    yield obligation("T1/bad/explained", CANDIDATE, explain=Call(f"{HERE}:explain_edited", {"n": 7}))
+
+
+def explain_edited(obligation: Obligation, answer: Answer, n: int) -> Explanation:
+    edit()
+    return explain(obligation, answer, n)
+
+
+def explained_edited_units() -> list[Unit]:
+    return [toy_unit("bad", "explained_edited")]
 
 
 def catalogue() -> dict[str, list[dict[str, object]]]:
