@@ -70,6 +70,7 @@ MUTANTS: Final = (
     Mutant("copy from any frame", "T2", "add_page", "row", "the monitor copies EPC", "step consistency"),
     Mutant("copy from any frame (outcome)", "T2", "add_page", "row", "the monitor copies EPC", "output consistency"),
     Mutant("registers kept at an interrupt", "T2", "interrupt", "update", "registers", "step consistency"),
+    Mutant("registers kept at a fault (release)", "T2", "fault", "update", "registers", "step consistency"),
     Mutant("page not scrubbed at removal", "T2", "remove_page_at_destroy", "update", "contents", "step consistency"),
     Mutant("page of another enclave removed", "T2", "remove_page_at_destroy", "row", "the page of another", "step"),
     Mutant(
