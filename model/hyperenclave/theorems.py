@@ -263,9 +263,9 @@ def measurement_is_final(s: Any, n: Any, e: Any) -> Any:
 # --- T3c: consent -----------------------------------------------------------------------------------------------
 
 
-@HYPERENCLAVE.postcondition("T3c", by=(OS, DEVICE, HARDWARE), v=Page)
+@HYPERENCLAVE.postcondition("T3c", by=(OS, ENCLAVE, DEVICE, HARDWARE), v=Page)
 def consent(s: Any, n: Any, e: Any, v: Any) -> Any:
-    """Nobody else adds a page to ELRANGE of an initialised enclave, swaps the frame behind one, or widens rights."""
+    """No step adds a page to ELRANGE of an initialised enclave, swaps the frame behind one, or widens rights."""
 
     def granted(x: Any) -> Any:
         walked = meet(x.guest_rights[e, v], x.nested_rights[e, x.guest_frame[e, v]])
