@@ -17,7 +17,7 @@ from proofs.explanation import explain
 from proofs.finite import Scope, expand
 from proofs.mutation import without
 from proofs.obligation import Finding
-from proofs.solver import Z3Solver
+from proofs.solver import Z3Solver, has_quantifier
 from proofs.statements import (
     Premises,
     Statement,
@@ -83,8 +83,11 @@ def secret_pair(
         yield Witness(f"secrets/{action.name}/{observer.name}", words, _finite(scope, assertions))
 
 
-def meaningful(specification: Specification, solver: Z3Solver) -> Iterator[tuple[str, bool]]:
-    """Each property, and whether an arbitrary state (pair, or step) can violate it, hypotheses apart."""
+def meaningful(specification: Specification, solver: Z3Solver, scope: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
+    """Each property, and whether an arbitrary state (pair, or step) can violate it, hypotheses apart.
+
+    Where a property has a quantifier, the state is one of the finite scope: it is a state like any other.
+    """
     s, t = Run(specification, "s").ghost, Run(specification, "t").ghost
     domain = constant("protected", specification.protected)
     goals: dict[str, Value] = {}
@@ -99,7 +102,10 @@ def meaningful(specification: Specification, solver: Z3Solver) -> Iterator[tuple
         for view in observer.sees:
             goals[f"view {observer.name}/{view.name}"] = agree(view, s, t, domain, constants(view.over, "any"))
     for name, goal in goals.items():
-        text = script([("negated goal", t_not(as_term(goal)))])
+        negated = [("negated goal", t_not(as_term(goal)))]
+        text = script(negated)
+        if has_quantifier(text):
+            text = _finite(scope, negated)
         yield name, solver.solve(text, MUTANT_RLIMIT).status == "sat"
 
 

@@ -18,6 +18,7 @@ from model.hyperenclave.isolation import (
 )
 from model.hyperenclave.state import HYPERENCLAVE
 from model.hyperenclave.vocabulary import (
+    DEPTH,
     NO_RIGHTS,
     READ,
     READ_WRITE,
@@ -33,7 +34,7 @@ from model.hyperenclave.vocabulary import (
     PageType,
     Range,
 )
-from model.language.logic import And, Implies, Not, Or, eq, grants, ite, le, lt, meet, ne, one_of
+from model.language.logic import And, Implies, Not, Or, eq, grants, ite, le, lt, meet, minus, ne, one_of
 
 _invariant = HYPERENCLAVE.invariant
 
@@ -188,7 +189,9 @@ def ssa_is_private(s: Any, c: Any) -> Any:
     mine = And(s.valid[f], eq(s.page_type[f], PageType.REG), eq(s.owner[f], e), grants(s.rights[f], READ_WRITE))
     bounded = lt(s.cssa[t], s.K.nssa(s.contents[t]))
     interrupted = And(ne(s.cssa[t], 0), le(s.cssa[t], s.K.nssa(s.contents[t])))
-    return Implies(ne(s.mode[c], Mode.NORMAL), And(mine, ite(pending, interrupted, bounded)))
+    p = s.K.ssa_page(s.contents[t], ite(pending, minus(s.cssa[t], 1, DEPTH.width), s.cssa[t]), s.base[e])
+    named = And(s.elrange[e, p], eq(s.guest_leaf[e, p], Leaf.PRESENT), eq(s.guest_frame[e, p], f))
+    return Implies(ne(s.mode[c], Mode.NORMAL), And(mine, named, ite(pending, interrupted, bounded)))
 
 
 @_invariant("T1", "I13", f=Frame)

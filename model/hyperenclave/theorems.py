@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.hyperenclave.state import HYPERENCLAVE
+from model.hyperenclave.state import HYPERENCLAVE, runs
 from model.hyperenclave.vocabulary import (
     ALL_RIGHTS,
     DEPTH,
@@ -31,7 +31,7 @@ from model.hyperenclave.vocabulary import (
     Shape,
     Word,
 )
-from model.language.logic import And, Implies, Not, Or, eq, ite, meet, ne, plus
+from model.language.logic import And, Implies, Not, Or, eq, ite, meet, minus, ne, plus
 from model.language.specification import DEVICE, ENCLAVE, HARDWARE, OS
 
 # --- what boot builds -------------------------------------------------------------------------------------------
@@ -260,12 +260,64 @@ def measurement_is_final(s: Any, n: Any, e: Any) -> Any:
     return And(Implies(starts, And(complete, kept)), Implies(fixed, kept))
 
 
+@HYPERENCLAVE.postcondition("T4", by=(OS, ENCLAVE, DEVICE, HARDWARE), v=Page)
+def image_is_started(s: Any, n: Any, e: Any, v: Any) -> Any:
+    """What becomes initialised is the image that was measured: base, shape and each page are as they were."""
+    f = s.guest_frame[e, v]
+    starts = And(eq(s.life[e], Life.UNINITIALIZED), eq(n.life[e], Life.INITIALIZED))
+    shape = And(eq(n.base[e], s.base[e]), eq(n.shape[e], s.shape[e]), eq(n.elrange[e, v], s.elrange[e, v]))
+    leaf = And(eq(n.guest_leaf[e, v], s.guest_leaf[e, v]), eq(n.guest_frame[e, v], f))
+    page = And(eq(n.page_type[f], s.page_type[f]), eq(n.rights[f], s.rights[f]), eq(n.contents[f], s.contents[f]))
+    there = And(s.elrange[e, v], ne(s.guest_leaf[e, v], Leaf.EMPTY))
+    return Implies(starts, And(shape, leaf, Implies(there, page)))
+
+
+# --- T3: what a step leaves alone -------------------------------------------------------------------------------
+
+
+def _settled(s: Any, n: Any, e: Any) -> Any:
+    return And(Or(eq(s.life[e], Life.INITIALIZED), eq(s.life[e], Life.TRY_DESTROY)), ne(n.life[e], Life.NONE))
+
+
+def _crosses(s: Any, n: Any, c: Any) -> Any:
+    """The CPU starts or stops running an enclave."""
+    return ne(eq(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.ENCLAVE))
+
+
+def _written(s: Any, n: Any, e: Any, v: Any) -> Any:
+    """A page of the enclave changes that is no SSA frame of a CPU that starts or stops running it."""
+    f = s.guest_frame[e, v]
+    there = And(s.elrange[e, v], ne(s.guest_leaf[e, v], Leaf.EMPTY))
+    saves = s.exists(Cpu, lambda c: And(_crosses(s, n, c), eq(s.current[c], e), eq(s.ssa[c], f)))
+    return And(there, Not(saves), ne(n.contents[f], s.contents[f]))
+
+
+@HYPERENCLAVE.postcondition("T3", by=(OS, DEVICE, HARDWARE), v=Page)
+def private_pages_are_its_own(s: Any, n: Any, e: Any, v: Any) -> Any:
+    """Nobody else moves an initialised enclave or writes a page of it, but for SSA frames at entry and exit."""
+    return Implies(_settled(s, n, e), And(eq(n.base[e], s.base[e]), Not(_written(s, n, e, v))))
+
+
+@HYPERENCLAVE.postcondition("T3", by=(ENCLAVE,), v=Page)
+def stores_are_its_own(s: Any, n: Any, e: Any, v: Any) -> Any:
+    """A step of an enclave writes a page of an initialised enclave only by a store of its own, as registers say."""
+    f = s.guest_frame[e, v]
+
+    def stores(c: Any) -> Any:
+        r = s.registers[c]
+        asked = And(eq(s.K.operation(r), Operation.STORE), eq(s.K.page(r), v))
+        return And(runs(s, c, e), asked, eq(n.contents[f], s.K.stored(s.contents[f], r)))
+
+    allowed = Or(Not(_written(s, n, e, v)), s.exists(Cpu, stores))
+    return Implies(_settled(s, n, e), And(eq(n.base[e], s.base[e]), allowed))
+
+
 # --- T3c: consent -----------------------------------------------------------------------------------------------
 
 
-@HYPERENCLAVE.postcondition("T3c", by=(OS, DEVICE, HARDWARE), v=Page)
+@HYPERENCLAVE.postcondition("T3c", by=(OS, ENCLAVE, DEVICE, HARDWARE), v=Page)
 def consent(s: Any, n: Any, e: Any, v: Any) -> Any:
-    """Nobody else adds a page to ELRANGE of an initialised enclave, swaps the frame behind one, or widens rights."""
+    """No step adds a page to ELRANGE of an initialised enclave, swaps the frame behind one, or widens rights."""
 
     def granted(x: Any) -> Any:
         walked = meet(x.guest_rights[e, v], x.nested_rights[e, x.guest_frame[e, v]])
@@ -274,7 +326,7 @@ def consent(s: Any, n: Any, e: Any, v: Any) -> Any:
     before, after = granted(s), granted(n)
     place = eq(n.nested_frame[e, n.guest_frame[e, v]], s.nested_frame[e, s.guest_frame[e, v]])
     narrower = eq(meet(after, before), after)
-    settled = And(Or(eq(s.life[e], Life.INITIALIZED), eq(s.life[e], Life.TRY_DESTROY)), ne(n.life[e], Life.NONE))
+    settled = _settled(s, n, e)
     accessible = And(s.elrange[e, v], ne(after, NO_RIGHTS))
     return And(
         Implies(settled, eq(n.elrange[e, v], s.elrange[e, v])),
@@ -326,8 +378,24 @@ def fault_is_a_pause(s: Any, n: Any, e: Any, c: Any) -> Any:
     return Implies(And(_leaves(s, n, c), Not(asked)), _kept(s, n, c))
 
 
+@HYPERENCLAVE.postcondition("T3", by=(OS,), c=Cpu)
+def entry_continues(s: Any, n: Any, e: Any, c: Any) -> Any:
+    """A resume continues with the SSA frame on top of the thread's stack; an entry starts where the TCS says.
+
+    The SSA frame is the page that TCS and depth name.  A resume takes it off the stack and leaves it as it is; an entry
+    notes the caller's stack there.
+    """
+    t, x, r, resumes = s.tcs[c], s.current[c], s.registers[c], s.resuming[c]
+    depth = ite(resumes, minus(s.cssa[t], 1, DEPTH.width), s.cssa[t])
+    f = s.guest_frame[x, s.K.ssa_page(s.contents[t], depth, s.base[x])]
+    enters = And(ne(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.ENCLAVE))
+    entered = s.K.entry_registers(r, s.contents[t], s.cssa[t], s.base[x])
+    continues = eq(n.registers[c], ite(resumes, s.K.ssa_restored(s.contents[f]), entered))
+    noted = eq(n.contents[f], ite(resumes, s.contents[f], s.K.ssa_entered(s.contents[f], r)))
+    return Implies(enters, And(continues, eq(n.cssa[t], depth), eq(s.ssa[c], f), eq(n.ssa[c], f), noted))
+
+
 @HYPERENCLAVE.postcondition("T8", by=(OS, HARDWARE, ENCLAVE, DEVICE), c=Cpu, v=Page)
 def left_translations(s: Any, n: Any, e: Any, c: Any, v: Any) -> Any:
     """A CPU that starts or stops running an enclave has nothing cached."""
-    switches = ne(eq(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.ENCLAVE))
-    return Implies(switches, eq(n.tlb_rights[c, v], NO_RIGHTS))
+    return Implies(_crosses(s, n, c), eq(n.tlb_rights[c, v], NO_RIGHTS))

@@ -70,7 +70,7 @@ def witnesses(action: str) -> Iterator[Obligation]:
 
 def meaningful() -> Iterator[Finding]:
     """No property is true of everything."""
-    for name, can_fail in adequacy.meaningful(HYPERENCLAVE, Z3Solver()):
+    for name, can_fail in adequacy.meaningful(HYPERENCLAVE, Z3Solver(), SCOPE):
         trouble = "" if can_fail else "no state was found that violates it, whatever the monitor does"
         yield adequacy.row(f"meaningful/{name}", f"{name} is not true of everything", trouble)
 
