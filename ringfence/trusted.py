@@ -93,11 +93,12 @@ GROUPS: Final = (
     Group(
         "machine interface",
         True,
-        "fields, layout, contracts of primitives, and the hardware's own decoder of table bits",
+        "fields, numbers of registers, layout, contracts of primitives, and the hardware's own decoder of table bits",
         (
             "impl/machine/fields.py",
             "impl/machine/layout.py",
             "impl/machine/primitives.py",
+            "impl/machine/registers.py",
             "impl/machine/mmu.py",
             "impl/machine/iommu.py",
         ),

@@ -6,6 +6,7 @@ Identifiers are ``path/<entry>/<k>`` and ``path/<entry>@npt/<k>``, `k` as in ``T
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from proofs.obligation import Call, Finding, Unit
 from refinement.bits import NestedFormat
@@ -28,11 +29,14 @@ def _unit(name: str, form: NestedFormat) -> Unit:
 def taken(name: str, form: str) -> Iterator[Finding]:
     """The paths of one entry, each run once."""
     from refinement.contracts.handlers import ENTRIES
+    from refinement.contracts.loops import FIRST_STEPS, STEPS
     from refinement.paths.rows import row
     from refinement.paths.trial import recorded_paths
     from refinement.simulation.prove import setting_of
 
     (entry,) = (e for e in ENTRIES if e.name == name)
+    if entry.loops is STEPS:
+        entry = replace(entry, loops=FIRST_STEPS)
     setting = setting_of(entry, NestedFormat[form])
     paths = recorded_paths(entry, setting)
     if not paths:
