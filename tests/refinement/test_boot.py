@@ -133,7 +133,7 @@ def test_configurations_are_the_same_each_time() -> None:
 @pytest.mark.parametrize("name", ["translate/write-user", "translate_normal/read-supervisor", "locate/33"])
 def test_the_walk_of_untrusted_tables_is_proved(name: str) -> None:
     (access,) = (access for access in ACCESSES if access.name == name)
-    assert unproved(access_claims(access, NestedFormat.EPT)) == []
+    assert unproved(access_claims(access, Decoded.EPT)) == []
 
 
 def trusting(layout: Layout, frame: int) -> bool:
@@ -147,7 +147,7 @@ def test_a_walk_through_any_frame_is_noticed() -> None:
     original = guest_memory.is_normal
     guest_memory.is_normal = trusting
     try:
-        assert any("conditions" in name for name in unproved(access_claims(access, NestedFormat.EPT)))
+        assert any("conditions" in name for name in unproved(access_claims(access, Decoded.EPT)))
     finally:
         guest_memory.is_normal = original
 
