@@ -32,7 +32,7 @@ LEDGER_VARIABLE: Final = "RINGFENCE_LEDGER"
 # A solver context allocates and frees some 16 MiB; giving that back to the kernel each time costs ten times the proof.
 # glibc reads these when a worker starts, other C libraries do not know them.
 _KEEP_FREED_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
-TRACES: Final = "traces"  # in the folder of the ledger
+TRACES: Final = "traces"  # in the folder of the ledger, and beside the rooms
 T = TypeVar("T")
 
 
@@ -63,8 +63,9 @@ class Session:
     run: Run
 
     def units(self, providers: Sequence[str]) -> list[Unit]:
-        """All units of these providers; those that replay depend on the kept traces too."""
-        traces = folder_digest(self.run.folder / TRACES)
+        """All units of these providers; those that replay depend on the traces too, the kept and the saved ones."""
+        folders = (self.run.folder / TRACES, self.wiring.root / TRACES)
+        traces = " ".join(folder_digest(folder) for folder in folders)
         return self.run.units({name: traces if name in self.wiring.replay else "" for name in providers})
 
     def catalogue(self) -> Catalogue:

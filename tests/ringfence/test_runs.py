@@ -284,12 +284,13 @@ def test_the_ledger_may_be_elsewhere(bench: Bench, tmp_path: Path, monkeypatch: 
     assert "cannot be used" in said.err
 
 
-def test_kept_traces_are_replayed_again_although_no_source_changed(bench: Bench) -> None:
+@pytest.mark.parametrize("folder", [".ringfence/traces", "traces"])
+def test_traces_are_replayed_again_although_no_source_changed(bench: Bench, folder: str) -> None:
     bench("replay", replay=("replay_units",))
     bench.log()
     bench("replay", replay=("replay_units",))
     assert bench.log() == []
-    traces = bench.root / ".ringfence" / "traces"
+    traces = bench.root / folder
     traces.mkdir()
     (traces / "one.json").write_text("{}", "utf-8")
     bench("replay", replay=("replay_units",))
