@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from proofs.obligation import OBLIGATION, Json
@@ -25,9 +26,16 @@ FIELDS: Final = (
 
 def in_order(rows: Iterable[Result]) -> list[Result]:
     """Obligations first, then by theorem and id; numbers in names count as numbers."""
-    return sorted(rows, key=lambda row: (row.kind != OBLIGATION, row.kind, natural(row.theorem), natural(row.id)))
+    return sorted(rows, key=lambda row: (row.kind != OBLIGATION, row.kind, natural(row.theorem), _place(row.id)))
 
 
+def _place(identifier: str) -> str:
+    """As `natural`; thousands of rows share the beginnings and the ends of their names."""
+    beginning, _, end = identifier.rpartition("/")
+    return f"{natural(beginning)}/{natural(end)}"
+
+
+@cache
 def natural(name: str) -> str:
     """A sorting key under which T2 stands before T10."""
     return _NUMBER.sub(lambda found: found[0].zfill(_DIGITS), name)

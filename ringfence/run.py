@@ -156,7 +156,8 @@ class Run:
         items = self._remembered_items(unit)
         if items is None:
             return Job(unit)
-        answers = self._known_answers([item for item in items if isinstance(item, Header) and self._wanted(item)])
+        keys = {item.id: self._answer_key(item) for item in items if isinstance(item, Header) and self._wanted(item)}
+        answers = self._known_answers(list(keys.values()))
         missing: list[Header] = []
         for item in items:
             self._own(unit, item)
@@ -164,7 +165,7 @@ class Run:
                 continue
             if isinstance(item, Finding):
                 self._keep_finding(item)
-            elif self._wanted(item) and not self._remembered(item, answers.get(self._answer_key(item))):
+            elif item.id in keys and not self._remembered(item, answers.get(keys[item.id])):
                 missing.append(item)
         texts = [(header, self.ledger.text(header.digest)) for header in missing]
         if any(text is None for _, text in texts):
@@ -215,13 +216,13 @@ class Run:
         self._row(of_answer(header, answer, explanation))
         return True
 
-    def _known_answers(self, headers: Sequence[Header]) -> dict[str, Answer]:
-        """What the ledger knows of these obligations, by `_answer_key`; in a fresh run what this run put there."""
-        keys = [self._answer_key(header) for header in headers]
+    def _known_answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """What the ledger knows by these keys (`_answer_key`); in a fresh run what this run put there."""
         return self.ledger.answers([key for key in keys if not self.fresh or key in self._answered])
 
     def _known_answer(self, header: Header) -> Answer | None:
-        return self._known_answers([header]).get(self._answer_key(header))
+        key = self._answer_key(header)
+        return self._known_answers([key]).get(key)
 
     def _answer_key(self, header: Header) -> str:
         return answer_key(header.digest, self.sources.solver, header.rlimit)
