@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env prove test weakenings mutants monitor-mutants defects lock clean
+.PHONY: help env prove test weakenings mutants monitor-mutants lock clean
 
 help:
 	@echo 'make prove   check every theorem, refinement and trace (ringfence check)'
@@ -15,7 +15,6 @@ help:
 	@echo 'make weakenings   the scheduled job: every weakening is caught by the theorem that should'
 	@echo 'make mutants   the scheduled job: every check, effect and invariant of the model is missed when left out'
 	@echo 'make monitor-mutants   the scheduled job: so is every statement, check and operand of the monitor (hours)'
-	@echo 'make defects   the scheduled job: defects that leave nothing out of the monitor are missed by the claim that should'
 	@echo 'make env     only build .venv/'
 	@echo 'make lock    write requirements.lock anew from pyproject.toml (needs the network)'
 	@echo 'make clean   remove everything that these commands made'
@@ -47,9 +46,6 @@ mutants: env
 
 monitor-mutants: env
 	@$(BIN)/pytest -m scheduled tests/mutants/test_monitor_mutants.py
-
-defects: env
-	@$(BIN)/pytest -m scheduled tests/mutants/test_defects.py
 
 lock:
 	@$(PYTHON) -m venv .lock-venv

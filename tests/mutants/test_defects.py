@@ -19,7 +19,7 @@ def test_each_edit_applies_to_the_monitor_as_it_is(number: int, defect: Defect) 
     assert defect.texts(ROOT)
 
 
-@pytest.mark.scheduled
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "defect"), DEFECTS, ids=[defect.words for _, defect in DEFECTS])
 def test_each_defect_is_missed_by_its_claim(number: int, defect: Defect) -> None:
     command = [sys.executable, "-m", "tests.mutants.monitor_row", "defect", str(number)]
