@@ -11,7 +11,7 @@ from typing import Final
 from impl.machine import layout as layouts
 from impl.monitor.monitor import Monitor
 from model.hyperenclave.specification import HYPERENCLAVE
-from model.language.logic import And
+from model.language.logic import And, Or
 from model.language.terms import TRUE, Term, number, t_and
 from refinement.abstraction import Abstraction
 from refinement.bits import NestedFormat
@@ -28,6 +28,7 @@ from refinement.engine.run import Run
 from refinement.engine.values import condition, ghost, number_of, unknown
 from refinement.interpretation import NO_ACCESS, functions
 from refinement.invariants.layout import is_reserved_memory, well_formed
+from refinement.invariants.processors import NORMAL
 from refinement.invariants.rules import CLAUSES, goal
 from refinement.invariants.state import MonitorState
 from refinement.simulation.compare import any_key, mrenclave_is_digest
@@ -102,6 +103,8 @@ def _goals(s: MonitorState) -> Iterator[tuple[str, Term]]:
     e, v, f = (unknown(f"any.{name}", width) for name, width in (("e", 52), ("v", 36), ("f", 40)))
     pages = And(leaf_has_shared_page(s, shared_page, e, v), shared_page_has_leaf(s, shared_page, e, f))
     yield "shared pages", condition(pages)
+    c = unknown("any.c", 9)
+    yield "CPUs on", condition(Or(s.layout.cpus <= c, s.cpu_mode[c] == NORMAL))
     yield "MRENCLAVE is the digest", condition(mrenclave_is_digest(abstraction, e))
 
 
