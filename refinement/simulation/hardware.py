@@ -236,6 +236,7 @@ def _contracts(operation: HardwareStep) -> Mapping[Callable[..., Any], Callable[
 
 
 def _invariant(operation: HardwareStep, setting: Setting, path: Path) -> Iterator[Claim]:
+    """The invariant is kept, and nothing is written but what hardware may write."""
     before, after = setting.state(setting.before), setting.state(path.post)
     record = [(f"{e.kind.value}: {e.reason}", e.term) for e in path.entries]
     for clause in setting.clauses:

@@ -26,6 +26,7 @@ from refinement.engine.run import Run
 from refinement.engine.values import condition, ghost, unknown
 from refinement.handlers import STEPS
 from refinement.interpretation import functions
+from refinement.invariants.processors import ENTERING
 from refinement.simulation.choices import same_path
 from refinement.simulation.compare import Expected, goals, mrenclave_is_digest
 from refinement.simulation.events import in_enclave
@@ -36,7 +37,6 @@ from refinement.simulation.step import Step
 from refinement.simulation.tables import REPLACEMENTS, TableSetting
 
 Named = tuple[str, Term]
-ENTERING: Final = 2
 NAME_A_CALL: Final = (RAX, CPL)
 """Registers by which an enclave says which call it makes; RBX beside them is where EEXIT leads, if anywhere."""
 
