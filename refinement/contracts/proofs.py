@@ -124,10 +124,10 @@ def _create_root(kind: int) -> Lemma:
         others = And(*(s.root[k, OWNER] != result for k in (1, 2, 3)))
         return And(result != 0, in_pool(s.layout, result), others)
 
-    any_frame = unknown("any.f", 40)
+    ours, any_frame = unknown("any.o", 52) == OWNER, unknown("any.f", 40)
     exempt: dict[int, Callable[[MonitorState, object], object] | None] = {
-        bits.GUEST: lambda _, result: any_frame == result,
-        bits.NESTED: lambda _, __: any_frame == TABLE,
+        bits.GUEST: lambda _, result: And(ours, any_frame == result),
+        bits.NESTED: lambda _, __: And(ours, any_frame == TABLE),
         bits.IO: None,
     }
     return Lemma(
