@@ -164,7 +164,7 @@ def product(specification: Specification) -> dict[str, int]:
     both = 0
     for observer in specification.observers.values():
         views = len(observer.views)
-        both += 2 * views if observer.own else 2 * views + 3
+        both += 2 * views + 1 if observer.own else 2 * views + 4
     return {
         "initial": invariants,
         "lemma": len(specification.lemmas),

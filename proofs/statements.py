@@ -11,12 +11,13 @@ This file knows no enclave.  For a specification with actions a, invariants i, o
 * derived/o/d      d, which o does not see directly, is determined by what o sees
 
 Conditions for the coalition against the protected domain e: output consistency, domain consistency, step
-consistency, local respect, domain respect.  For e itself: local respect and step consistency (integrity).
+consistency, local respect, domain respect, release policy.  For e itself: local respect, step consistency
+(integrity), endorsement policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from model.language.specification import ENCLAVE, Action, Invariant, Observer, P
 from model.language.symbolic import Named, Run, closed, constants, hypothesis, variables
 from model.language.terms import Sort, Term, constant, t_implies, t_not
 from model.language.transition import Flow, State, Transition
+from proofs.flows import crossing, permitted
 
 
 class Decoded(Protocol):
@@ -215,20 +217,6 @@ def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterato
         yield view, agree(view, s, t, domain, constants(view.over, "any"))
 
 
-def crossing(before: list[Flow], other: list[Flow], relevant: Value, *, shows: bool) -> list[Named]:
-    """Released (or endorsed) values are the same in both runs, wherever the step is one of the protected domain.
-
-    shows: that something crosses is seen too (a release), so it must do so in both runs or in neither.
-    """
-    found: list[Named] = []
-    for a, b in zip(before, other, strict=True):
-        same = And(*(eq(x, y) for x, y in zip(a.values, b.values, strict=True)))
-        together = eq(as_term(a.active), as_term(b.active)) if shows else True
-        equal = And(together, Implies(And(a.active, b.active), same))
-        found.append((f"equal: {a.name}", as_term(Implies(relevant, equal))))
-    return found
-
-
 @dataclass(frozen=True)
 class Pair:
     """One action taken in two runs."""
@@ -333,6 +321,9 @@ def coalition_statements(specification: Specification, action: Action, observer:
         confirm = _views_differ(two, observer, view, one_run=True)
         yield statement(f"local respect/{view.name}", words, two.premises.all(), Implies(silent, goal), confirm)
     yield _domain_respect(specification, two, statement)
+    allowed, confirm = _policy(two, two.steps[0].releases, two.acts(0))
+    words = "the enclave lets out nothing but what the flow policy permits in that state, by name and by value"
+    yield statement("release policy", words, two.premises.all(), allowed, confirm)
 
 
 def _same_output(two: Pair) -> Term:
@@ -357,6 +348,20 @@ def _domain_respect(specification: Specification, two: Pair, statement: Callable
         two.premises.all(),
         goal,
     )
+
+
+def _policy(two: Pair, flows: Sequence[Flow], relevant: Value) -> tuple[Term, Confirm]:
+    """What crosses here is permitted; and whether a model says that it is not."""
+    specification, state, arguments = two.premises.specification, two.states[0], two.arguments[0]
+    goal = permitted(specification, flows, state, arguments)
+
+    def confirm(model: Decoded) -> bool:
+        world, known = model.world("s"), values(model, arguments)
+        taken = world.describe(two.action, known)
+        allowed = permitted(specification, [*taken.releases, *taken.endorsements], world.state, known)
+        return allowed is False and not world.violations(list(specification.invariants.values()))
+
+    return as_term(Implies(relevant, goal)), confirm
 
 
 def _one_cpu(specification: Specification) -> Mapping[str, Sort]:
@@ -387,6 +392,9 @@ def own_statements(specification: Specification, action: Action, observer: Obser
         words = "equal enclaves stay equal under a step that concerns them, with equal named inputs"
         confirm = _views_differ(two, observer, view, one_run=False)
         yield statement(f"step consistency/{view.name}", words, inputs, goal, confirm)
+    allowed, confirm = _policy(two, two.steps[0].endorsements, And(two.concerns(0), fires[0]))
+    words = "the enclave takes in nothing but what the flow policy permits in that state, by name and by value"
+    yield statement("endorsement policy", words, two.premises.all(), allowed, confirm)
 
 
 def _equal_answers(two: Pair) -> list[Named]:

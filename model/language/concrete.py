@@ -10,7 +10,7 @@ from typing import Any
 from model.language.logic import Value
 from model.language.specification import Action, Axiom, Invariant, Specification, View
 from model.language.terms import Sort, TermError
-from model.language.transition import Functions, Keys, State, run, successor
+from model.language.transition import Functions, Keys, State, Transition, run, successor
 
 Cells = dict[tuple[str, Keys], Value]
 
@@ -63,9 +63,13 @@ class World:
         answers = (formula(x) for x in self.universe.carriers[sort])
         return all(answers) if operator == "forall" else any(answers)
 
+    def describe(self, action: Action, arguments: Mapping[str, Value]) -> Transition:
+        """The record of the step, as the action's body gives it."""
+        return run(action, self.state, lambda a, b: a == b, arguments)
+
     def try_step(self, action: Action, arguments: Mapping[str, Value]) -> Step:
         """What the action would do, without doing it."""
-        transition = run(action, self.state, lambda a, b: a == b, arguments)
+        transition = self.describe(action, arguments)
         if transition.enabled is not True:
             return Step(False, transition.outcome, self.cells)
         after = successor(transition, arguments)

@@ -131,6 +131,19 @@ class Postcondition:
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """What the release or endorsement of this name may carry, and when: `formula(s, **over) -> (when, values)`.
+
+    over: parameters that every action with such a release or endorsement has, by name.
+    """
+
+    name: str
+    over: Mapping[str, Sort]
+    formula: Body
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lemma:
     """A consequence of the invariants in one state (or two): proved from them once."""
 
@@ -166,6 +179,7 @@ class Specification:
     observers: dict[str, Observer] = field(default_factory=dict[str, Observer])
     assumptions: dict[str, Assumption] = field(default_factory=dict[str, Assumption])
     postconditions: dict[str, Postcondition] = field(default_factory=dict[str, Postcondition])
+    permissions: dict[str, Permission] = field(default_factory=dict[str, Permission])
     lemmas: dict[str, Lemma] = field(default_factory=dict[str, Lemma])
     axioms: dict[str, Axiom] = field(default_factory=dict[str, Axiom])
     initial: dict[str, Axiom] = field(default_factory=dict[str, Axiom])
@@ -242,6 +256,16 @@ class Specification:
             words = (body.__doc__ or "").strip()
             post = Postcondition(body.__name__, theorem, dict(over), body, words, frozenset(by))
             _add(self.postconditions, body.__name__, post)
+            return body
+
+        return declare
+
+    def permission(self, flow: str, **over: Sort) -> Callable[[Body], Body]:
+        """Declare what the release or endorsement of this name may carry, and when."""
+
+        def declare(body: Body) -> Body:
+            words = (body.__doc__ or "").strip()
+            _add(self.permissions, flow, Permission(flow, dict(over), body, words))
             return body
 
         return declare
@@ -323,6 +347,7 @@ __all__ = [
     "Invariant",
     "Lemma",
     "Observer",
+    "Permission",
     "Postcondition",
     "Specification",
     "Symbol",

@@ -52,8 +52,8 @@ def test_everything_is_proved() -> None:
 def test_the_product_is_full() -> None:
     actions, invariants = len(LOCKERS.actions), len(LOCKERS.invariants)
     others, tenant = (len(LOCKERS.observers[name].views) for name in ("others", "tenant"))
-    # Per action: output and domain consistency, domain respect, and two conditions for each view.
-    unwinding = actions * (3 + 2 * others + 2 * tenant)
+    # Per action: output and domain consistency, domain respect, two policies, and two conditions for each view.
+    unwinding = actions * (5 + 2 * others + 2 * tenant)
     equivalence = 3 * len(LOCKERS.observers)
     assert len(list(all_statements(LOCKERS))) == invariants * (1 + actions) + unwinding + equivalence
 
