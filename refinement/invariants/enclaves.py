@@ -50,7 +50,7 @@ def _enclave(s: State, e: Number) -> object:
 
 
 def _roots(s: State, e: Number) -> object:
-    none = And(s.root[bits.GUEST, e] == 0, s.root[bits.NESTED, e] == 0, s.root[bits.IO, e] == 0)
+    none = And(s.root[bits.GUEST, e] == 0, s.root[bits.NESTED, e] == 0)
     return Implies(And(is_enclave(e), s.life[e] == 0), none)
 
 
@@ -69,9 +69,7 @@ def _shared(s: State, e: Number, k: Number) -> object:
 def _shared_disjoint(s: State, e: Number) -> object:
     rows: list[object] = []
     for i, j in combinations(range(SHARED_SLOTS), 2):
-        both = And(s.shared_end[e, i] != 0, s.shared_end[e, j] != 0)
-        apart = Or(s.shared_end[e, i] <= s.shared_first[e, j], s.shared_end[e, j] <= s.shared_first[e, i])
-        rows.append(Implies(both, apart))
+        rows.append(Or(s.shared_end[e, i] <= s.shared_first[e, j], s.shared_end[e, j] <= s.shared_first[e, i]))
     return And(*rows)
 
 
@@ -79,7 +77,6 @@ def _pages(s: State, e: Number, k: Number) -> object:
     f = s.page_at[e, k]
     listed = And(
         is_epc(s.layout, f),
-        bits.is_valid(s.epcm[f, 0]),
         s.epcm[f, 2] == e,
         s.page_position[f] == k,
     )
@@ -88,7 +85,7 @@ def _pages(s: State, e: Number, k: Number) -> object:
 
 def _threads(s: State, e: Number, k: Number) -> object:
     c = s.thread_at[e, k]
-    listed = And(c < s.layout.cpus, s.cpu_mode[c] >= 2, s.cpu_enclave[c] == e, s.thread_position[c] == k)
+    listed = And(c < s.layout.cpus, s.cpu_enclave[c] == e, s.thread_position[c] == k)
     return And(Implies(k < s.thread_total[e], listed), Implies(s.thread_total[e] <= k, c == 0))
 
 

@@ -45,7 +45,6 @@ def well_formed(s: State) -> object:
     """The regions are ordered and disjoint, and physical memory fits four-level tables."""
     y = s.layout
     return And(
-        y.monitor_first > 0,
         y.monitor_first <= y.epcm_first,
         y.epcm_first < y.staging_first,
         y.staging_first + y.cpus == y.zero_frame,
@@ -54,7 +53,5 @@ def well_formed(s: State) -> object:
         y.epc_first < y.epc_end,
         y.epc_end <= y.memory_end,
         y.memory_end <= PHYSICAL_FRAME_LIMIT,
-        y.device_first <= y.device_end,
-        y.cpus > 0,
         y.cpus <= CPU_LIMIT,
     )

@@ -58,8 +58,6 @@ def _epcm(s: State, f: Number) -> object:
         Implies(kind == bits.TCS, rights == 0),
         address == page << 12,
         owner >> 52 == 0,
-        is_enclave(_owner(s, f)),
-        s.life[_owner(s, f)] != 0,
         in_range(page, s.elrange_first[_owner(s, f)], s.elrange_end[_owner(s, f)]),
     )
     valid = bits.is_valid(word)
@@ -111,14 +109,13 @@ def _guest_leaf(s: State, enclave: Number, page: Number) -> object:
         bits.x86_leaf(leaf, f, READ_WRITE, 1),
         bits.nested_leaf(s.form, s.leaf[bits.NESTED, enclave, f & PAGE_MASK], f, READ_WRITE),
     )
-    explained = And(is_enclave(enclave), s.life[enclave] != 0, Implies(inside, own), Implies(Not(inside), shared))
+    explained = And(Implies(inside, own), Implies(Not(inside), shared))
     return Implies(leaf != 0, explained)
 
 
 def _alone(s: State, enclave: Number, page: Number, other: Number) -> object:
     leaf, further = s.leaf[bits.GUEST, enclave, page], s.leaf[bits.GUEST, enclave, other]
-    outside = Or(page < s.elrange_first[enclave], s.elrange_end[enclave] <= page)
-    both = And(leaf != 0, further != 0, outside, page != other)
+    both = And(leaf != 0, further != 0, page != other)
     return Implies(both, bits.frame_of(leaf) != bits.frame_of(further))
 
 
@@ -205,7 +202,7 @@ PAGE_CLAUSES: tuple[Clause, ...] = (
     ),
     Clause(
         "ALONE",
-        "A frame shared with the normal VM stands behind a single page of an enclave.",
+        "A frame stands behind a single page of an enclave.",
         {"e": 52, "v": 36, "w": 36},
         _alone,
         {"leaf": _with_focus},

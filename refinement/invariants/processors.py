@@ -8,10 +8,9 @@ from model.language.logic import And, Implies, Not, Or
 from refinement import bits
 from refinement.engine.values import Number
 from refinement.invariants.clause import Clause, State, at_first_key, at_same_keys
-from refinement.invariants.enclaves import INITIALISED, TRY_DESTROY
 from refinement.invariants.layout import is_normal
 from refinement.invariants.pages import owns
-from refinement.invariants.tables import DEVICES, NORMAL_VM, PAGE_MASK, is_enclave
+from refinement.invariants.tables import DEVICES, NORMAL_VM, PAGE_MASK
 
 OFF, NORMAL, ENTERING, INSIDE = 0, 1, 2, 3
 TLB_VALID = 8
@@ -24,8 +23,6 @@ def _processor(s: State, c: Number) -> object:
     mode, e, tcs = s.cpu_mode[c], s.cpu_enclave[c], s.cpu_tcs[c]
     position = s.thread_position[c]
     member = And(
-        is_enclave(e),
-        Or(s.life[e] == INITIALISED, s.life[e] == TRY_DESTROY),
         position < s.thread_total[e],
         s.thread_at[e, position] == c,
         owns(s, e, tcs, bits.TCS),
@@ -61,14 +58,14 @@ def _roots_of_machine(s: State) -> object:
 
 
 def _other_tcs(s: State, c: Number, d: Number) -> object:
-    both = And(c < s.layout.cpus, d < s.layout.cpus, s.cpu_mode[c] >= ENTERING, s.cpu_mode[d] >= ENTERING)
+    both = And(c < s.layout.cpus, d < s.layout.cpus, s.cpu_mode[d] >= ENTERING)
     return Implies(And(both, c != d), s.cpu_tcs[c] != s.cpu_tcs[d])
 
 
 def _busy(s: State, f: Number) -> object:
     e = s.epcm[f, 2] & ((1 << 52) - 1)
     c = s.busy_cpu[f]
-    inside = And(c < s.layout.cpus, s.cpu_mode[c] >= ENTERING, s.cpu_tcs[c] == f)
+    inside = And(c < s.layout.cpus, s.cpu_tcs[c] == f)
     return Implies(s.busy[f] == 1, And(owns(s, e, f, bits.TCS), inside))
 
 
@@ -81,13 +78,11 @@ def _tlb(s: State, c: Number, v: Number) -> object:
     nested = s.leaf[bits.NESTED, e, f & PAGE_MASK]
     granted = And(
         bits.frame_of(guest) == f,
-        f <= PAGE_MASK,
         bits.within(rights & 7, bits.x86_rights(guest)),
         bits.within(rights & 7, bits.nested_rights(s.form, nested)),
-        bits.frame_of(nested) == f,
     )
     inside = mode == INSIDE
-    used = And(mode != OFF, rights != TLB_VALID, Implies(inside, granted), Implies(Not(inside), normal))
+    used = And(rights != TLB_VALID, Implies(inside, granted), Implies(Not(inside), normal))
     valid = rights >= TLB_VALID
     return Implies(c < s.layout.cpus, And(Implies(valid, used), Implies(Not(valid), rights == 0)))
 
@@ -99,7 +94,7 @@ def _with_acting(s: State, c: Number) -> Sequence[tuple[Number, ...]]:
 PROCESSOR_CLAUSES: tuple[Clause, ...] = (
     Clause(
         "CPU",
-        "A CPU inside an enclave is in its thread list, holds a busy TCS and an SSA page of it, and the enclave lives.",
+        "A CPU inside an enclave is in its thread list, holds a busy TCS and an SSA page of it.",
         {"c": 9},
         _processor,
         {

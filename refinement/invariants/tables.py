@@ -32,7 +32,7 @@ def _table(s: State, f: Number) -> object:
     roots_cover_all = Implies(level == 4, prefix == 0)
     upper_cover_less = And(Implies(level == 3, prefix < 1 << 9), Implies(level == 2, prefix < 1 << 18))
     found = s.table_at[kind, owner, level, prefix] == f
-    table = And(in_pool(s.layout, f), kind >= 1, level >= 1, level <= 4, roots_cover_all, upper_cover_less, found)
+    table = And(in_pool(s.layout, f), level <= 4, roots_cover_all, upper_cover_less, found)
     return And(Implies(owner == 0, blank), Implies(owner != 0, table))
 
 
@@ -63,7 +63,7 @@ def _entry(s: State, f: Number, i: Number) -> object:
     )
     return And(
         Implies(And(in_pool(s.layout, f), owner == 0), word == 0),
-        Implies(And(owner != 0, level >= 2), linked),
+        Implies(level >= 2, linked),
     )
 
 
@@ -79,12 +79,11 @@ def _with_owner(s: State, f: Number) -> Sequence[tuple[Number, ...]]:
     return [(s.pool_owner[f], f)]
 
 
-POOL = Clause(
-    "POOL",
-    "The monitor counts exactly the pool frames without an owner as free.",
-    {},
-    lambda s: s.pool_free[()] == s.pool_room[()],
-)
+def _pool(s: State) -> object:
+    return s.pool_free[()] == s.pool_room[()]
+
+
+POOL = Clause("POOL", "The monitor counts exactly the pool frames without an owner as free.", {}, _pool)
 
 TABLE_CLAUSES: tuple[Clause, ...] = (
     Clause(

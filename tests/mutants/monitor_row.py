@@ -31,11 +31,12 @@ def missing(unit: Unit, claim: str = "") -> str:
 
 
 def missing_part(file: str, number: int, names: list[str]) -> str:
-    """What misses a part of a file, by name of the units to ask."""
+    """What misses a part of a file, by name of the units to ask; one named after its function comes first."""
     part = source_parts(ROOT, file)[number]
     weaken.install({file: part.left_out(ROOT)}, ROOT)
     by_name = _units()
-    for name in names:
+    function = part.name.split()[1].strip("_:")
+    for name in sorted(names, key=lambda unit: function not in unit):
         try:
             found = missing(by_name[name])
         except Exception as error:  # noqa: BLE001  # the damaged monitor may do anything
