@@ -48,7 +48,7 @@ def _registers(s: State, c: Number) -> object:
     )
     outside = s.register[c, NESTED_ROOT] == normal_root
     user = Implies(mode >= ENTERING, s.register[c, CPL] != 0)
-    here = And(Implies(mode == INSIDE, inside), Implies(And(mode != OFF, mode != INSIDE), outside), user)
+    here = And(Implies(mode == INSIDE, inside), Implies(mode != INSIDE, outside), user)
     return Implies(c < s.layout.cpus, here)
 
 
