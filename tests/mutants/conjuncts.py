@@ -5,6 +5,9 @@ in place of every conjunct, and solves them with all switches on but one.  Satis
 the conjunct.  Prints, for each of these conjuncts (default: all) that the unit needs, its number and the obligation.
 
 A switch that is off leaves the conjunct out of what is assumed and of what is shown alike, as deleting it would.
+
+`python -m tests.mutants.conjuncts defect NUMBER` makes the edit of the monitor with this number in `conjuncts.toml`,
+and prints an obligation that misses it with all switches on, and not with that of its conjunct off.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ from model.language.terms import BOOL, Term, constant
 from proofs.obligation import Obligation, Unit
 from ringfence import weaken
 from ringfence.wiring import ROOT
+from tests.mutants.defects import defects
 
+TABLE: Final = ROOT / "tests" / "mutants" / "conjuncts.toml"
 FOLDER: Final = "refinement/invariants"
 FILES: Final = ("enclaves", "layout", "pages", "processors", "tables")
 RLIMIT: Final = 20_000_000
@@ -120,42 +125,82 @@ def _keep_switches_on() -> None:
 
 def needed(unit: Unit, asked: set[int]) -> Iterator[tuple[int, str]]:
     """Number and obligation of each conjunct of `asked` that the unit needs."""
+    for item in _obligations(unit):
+        query = _Query(item.text)
+        if not asked & set(query.switches) or query.ask(set()) != z3.unsat:
+            continue
+        for number in sorted(asked & query.core()):
+            if query.ask({number}) == z3.sat:
+                asked.discard(number)
+                yield number, item.id
+
+
+def missed_by(unit: Unit, claim: str, number: int) -> str:
+    """An obligation whose last part begins with `claim`, and that fails because of this conjunct; or ""."""
+    for item in _obligations(unit):
+        if item.id.rpartition("/")[2].startswith(claim):
+            query = _Query(item.text)
+            if number in query.switches and query.ask(set()) == z3.sat and query.ask({number}) == z3.unsat:
+                return item.id
+    return ""
+
+
+def _obligations(unit: Unit) -> Iterator[Obligation]:
     module, _, function = unit.make.target.partition(":")
     for item in getattr(import_module(module), function)(**unit.make.arguments):
-        if not isinstance(item, Obligation) or item.expect != "unsat" or item.id.endswith("/coverage"):
-            continue
-        here = {int(number) for number in re.findall(r"switch\.(\d+)", item.text)}
-        for number in _needed_by(item.text, here, asked & here) if asked & here else ():
-            asked.discard(number)
-            yield number, item.id
+        if isinstance(item, Obligation) and item.expect == "unsat" and not item.id.endswith("/coverage"):
+            yield item
 
 
-def _needed_by(text: str, here: set[int], asked: set[int]) -> Iterator[int]:
-    context = z3.Context()
-    solver = z3.SimpleSolver(ctx=context)
-    solver.set("rlimit", RLIMIT)
-    solver.add(z3.parse_smt2_string(text, ctx=context))
-    switch = {number: z3.Bool(f"switch.{number}", context) for number in here}
-    if solver.check(*switch.values()) != z3.unsat:
-        return
-    core = {str(literal) for literal in solver.unsat_core()}
-    for number in sorted(n for n in asked if f"switch.{n}" in core):
-        others = z3.SimpleSolver(ctx=context)
-        others.set("rlimit", RLIMIT)
-        others.add(solver.assertions())
-        if others.check(*(literal for n, literal in switch.items() if n != number)) == z3.sat:
-            yield number
+class _Query:
+    """The text of an obligation, to be solved with some of its switches off."""
+
+    def __init__(self, text: str) -> None:
+        self._context = z3.Context()
+        self._assertions = z3.parse_smt2_string(text, ctx=self._context)
+        self._core: set[str] = set()
+        numbers = {int(number) for number in re.findall(r"switch\.(\d+)", text)}
+        self.switches = {number: z3.Bool(f"switch.{number}", self._context) for number in numbers}
+
+    def ask(self, off: set[int]) -> z3.CheckSatResult:
+        """The answer with these switches off and all others on."""
+        solver = z3.SimpleSolver(ctx=self._context)
+        solver.set("rlimit", RLIMIT)
+        solver.add(self._assertions)
+        switches = [z3.Not(literal) if n in off else literal for n, literal in self.switches.items()]
+        answer = solver.check(*switches)
+        self._core = {str(literal) for literal in solver.unsat_core()} if answer == z3.unsat else set()
+        return answer
+
+    def core(self) -> set[int]:
+        """The switches that the last answer, unsatisfiable, used."""
+        return {number for number in self.switches if f"switch.{number}" in self._core}
+
+
+def _prepare(edited: dict[str, str]) -> dict[str, Unit]:
+    weaken.install({**switched(), **edited}, ROOT)
+    _keep_switches_on()
+    return {unit.id: unit for m in ("refinement.units", "refinement.boot.units") for unit in import_module(m).units()}
 
 
 def main(name: str, numbers: list[str]) -> None:
     """What this unit needs, of these conjuncts."""
-    weaken.install(switched(), ROOT)
-    _keep_switches_on()
-    units = {unit.id: unit for m in ("refinement.units", "refinement.boot.units") for unit in import_module(m).units()}
-    asked = {int(number) for number in numbers} or set(range(len(conjuncts())))
-    for number, obligation in needed(units[name], asked):
+    unit = _prepare({})[name]
+    for number, obligation in needed(unit, {int(number) for number in numbers} or set(range(len(conjuncts())))):
         print(number, obligation, flush=True)
 
 
+def main_defect(number: int) -> None:
+    """What misses this defect, and why."""
+    defect = defects(TABLE)[number]
+    names = [conjunct.name for conjunct in conjuncts()]
+    unit = _prepare(defect.texts(ROOT))[defect.unit]
+    print(missed_by(unit, defect.claim, names.index(defect.conjunct)))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    first, *others = sys.argv[1:]
+    if first == "defect":
+        main_defect(int(others[0]))
+    else:
+        main(first, others)

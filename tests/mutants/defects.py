@@ -1,4 +1,4 @@
-"""The edits of `defects.toml`: what a defect does, in words, and the claim that must miss it."""
+"""The edits of `defects.toml` and `conjuncts.toml`: what a defect does, in words, and the claim that must miss it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ TABLE: Final = Path(__file__).parent / "defects.toml"
 
 @dataclass(frozen=True)
 class Defect:
-    """Edits as (file, text that occurs once, text in its place); the unit to ask, and how the claim's name begins."""
+    """Edits as (file, text that occurs once, text in its place); the unit to ask, and how the claim's name begins.
+
+    conjunct: the one of the representation invariant by which the claim misses it, or "".
+    """
 
     words: str
     edits: tuple[tuple[str, str, str], ...]
     unit: str
     claim: str
+    conjunct: str = ""
 
     def texts(self, root: Path) -> dict[str, str]:
         """The edited files; a text that does not occur exactly once is a `ValueError`."""
@@ -30,10 +34,15 @@ class Defect:
         return texts
 
 
-def defects() -> list[Defect]:
+def defects(table: Path = TABLE) -> list[Defect]:
     """Every defect, in the order of the file."""
-    entries = tomllib.loads(TABLE.read_text("utf-8"))["defects"]
     return [
-        Defect(e["words"], tuple((x["file"], x["was"], x["becomes"]) for x in e["edits"]), e["unit"], e["claim"])
-        for e in entries
+        Defect(
+            e["words"],
+            tuple((x["file"], x["was"], x["becomes"]) for x in e["edits"]),
+            e["unit"],
+            e["claim"],
+            e.get("conjunct", ""),
+        )
+        for e in tomllib.loads(table.read_text("utf-8"))["defects"]
     ]
