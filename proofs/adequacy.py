@@ -13,6 +13,7 @@ from model.language.smtlib import script
 from model.language.specification import Action, Specification
 from model.language.symbolic import Named, Run, constants
 from model.language.terms import TRUE, Sort, Term, constant, t_implies, t_not
+from proofs.comparison import agree, indistinguishable
 from proofs.explanation import explain
 from proofs.finite import Scope, expand
 from proofs.mutation import without
@@ -22,8 +23,6 @@ from proofs.statements import (
     Premises,
     Statement,
     action_statements,
-    agree,
-    indistinguishable,
     pair,
     unwinding_statements,
 )

@@ -24,10 +24,10 @@ from typing import Protocol
 from model.language.concrete import World
 from model.language.logic import And, Implies, Not, Or, Value, as_term, eq
 from model.language.specification import ENCLAVE, Action, Invariant, Observer, Postcondition, Specification, View
-from model.language.symbolic import Named, Run, closed, constants, hypothesis, variables
+from model.language.symbolic import Named, Run, constants, hypothesis
 from model.language.terms import Sort, Term, constant, t_implies, t_not
 from model.language.transition import Flow, State, Transition
-from proofs.flows import crossing, permitted
+from proofs.comparison import agree, crossing, indistinguishable, permitted, still_agree
 
 
 class Decoded(Protocol):
@@ -187,34 +187,6 @@ def _stepped(
 
 
 # --- two runs ---------------------------------------------------------------------------------------------------
-
-
-def agree(view: View, s: State, t: State, domain: Term, over: Mapping[str, Term]) -> Term:
-    """The observer sees the same thing at these keys in both states."""
-    visible_s, value_s = view.formula(s, domain, **over)
-    visible_t, value_t = view.formula(t, domain, **over)
-    a, b = as_term(visible_s), as_term(visible_t)
-    return as_term(And(eq(a, b), Implies(a, eq(value_s, value_t))))
-
-
-def indistinguishable(observer: Observer, s: State, t: State, domain: Term, *, derived: bool = False) -> list[Named]:
-    """The relation of the observer, as one quantified hypothesis for each view.
-
-    derived: instead, what the relation implies between states that satisfy the invariants.
-    """
-    words, views = ("'s views determine", observer.derived) if derived else (" sees equal", observer.views)
-    found: list[Named] = []
-    for view in views:
-        over = variables(view.over, view.name)
-        same = agree(view, s, t, domain, over)
-        found.append((f"{observer.name}{words} {view.name}", closed(tuple(over.values()), same, ())))
-    return found
-
-
-def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterator[tuple[View, Term]]:
-    """The same relation as goals, one for each view, at Skolem keys."""
-    for view in observer.views:
-        yield view, agree(view, s, t, domain, constants(view.over, "any"))
 
 
 @dataclass(frozen=True)

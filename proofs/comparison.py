@@ -1,13 +1,45 @@
-"""What crosses the boundary of the protected enclave by name: equal in both runs, and permitted by the policy."""
+"""What two runs are compared by: what an observer sees in both, and what crosses a boundary by name.
+
+For what crosses also whether the flow policy permits it, in one run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from model.language.logic import And, Implies, Value, as_term, eq
-from model.language.specification import Specification
-from model.language.symbolic import Named
+from model.language.specification import Observer, Specification, View
+from model.language.symbolic import Named, closed, constants, variables
+from model.language.terms import Term
 from model.language.transition import Flow, State
+
+
+def agree(view: View, s: State, t: State, domain: Term, over: Mapping[str, Term]) -> Term:
+    """The observer sees the same thing at these keys in both states."""
+    visible_s, value_s = view.formula(s, domain, **over)
+    visible_t, value_t = view.formula(t, domain, **over)
+    a, b = as_term(visible_s), as_term(visible_t)
+    return as_term(And(eq(a, b), Implies(a, eq(value_s, value_t))))
+
+
+def indistinguishable(observer: Observer, s: State, t: State, domain: Term, *, derived: bool = False) -> list[Named]:
+    """The relation of the observer, as one quantified hypothesis for each view.
+
+    derived: instead, what the relation implies between states that satisfy the invariants.
+    """
+    words, views = ("'s views determine", observer.derived) if derived else (" sees equal", observer.views)
+    found: list[Named] = []
+    for view in views:
+        over = variables(view.over, view.name)
+        same = agree(view, s, t, domain, over)
+        found.append((f"{observer.name}{words} {view.name}", closed(tuple(over.values()), same, ())))
+    return found
+
+
+def still_agree(observer: Observer, s: State, t: State, domain: Term) -> Iterator[tuple[View, Term]]:
+    """The same relation as goals, one for each view, at Skolem keys."""
+    for view in observer.views:
+        yield view, agree(view, s, t, domain, constants(view.over, "any"))
 
 
 def crossing(before: Sequence[Flow], other: Sequence[Flow], relevant: Value, *, shows: bool) -> list[Named]:
