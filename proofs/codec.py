@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from typing import Any, cast
@@ -37,12 +38,27 @@ def header_to(header: Header) -> Record:
     return {**_plain(header), "explain": call_to(header.explain)}
 
 
-def header_from(value: Json) -> Header:
-    """A header as `header_to` wrote it."""
-    loaded = dict(cast(_Loaded, value))
-    loaded["assumptions"] = tuple(loaded["assumptions"])
-    loaded["explain"] = call_from(loaded["explain"])
-    return Header(**loaded)
+def headers_to(headers: Iterable[Header]) -> list[Json]:
+    """Headers as JSON, each with what differs from the one before: thousands of neighbours share most fields."""
+    found: list[Json] = []
+    before: Record = {}
+    for record in map(header_to, headers):
+        found.append({name: value for name, value in record.items() if name not in before or before[name] != value})
+        before = record
+    return found
+
+
+def headers_from(values: Iterable[Json]) -> Iterator[Header]:
+    """Headers as `headers_to` wrote them."""
+    known: _Loaded = {}
+    for value in values:
+        changed = dict(cast(_Loaded, value))
+        if "assumptions" in changed:
+            changed["assumptions"] = tuple(changed["assumptions"])
+        if "explain" in changed:
+            changed["explain"] = call_from(changed["explain"])
+        known.update(changed)
+        yield Header(**known)
 
 
 def finding_to(finding: Finding) -> Record:

@@ -13,8 +13,8 @@ from proofs.codec import (
     explanation_to,
     finding_from,
     finding_to,
-    header_from,
-    header_to,
+    headers_from,
+    headers_to,
     unit_from,
     unit_to,
 )
@@ -186,7 +186,7 @@ class Run:
         headers, findings = known["headers"], known["findings"]
         if not isinstance(headers, list) or not isinstance(findings, list):
             raise LedgerDamagedError(f"the record of unit {unit.id} cannot be read")
-        return [*map(header_from, headers), *map(finding_from, findings)]
+        return [*headers_from(headers), *map(finding_from, findings)]
 
     def _unit_key(self, unit: Unit) -> str:
         return f"{self.sources.key(unit.ignores)} {unit_to(unit)} {self._salts.get(unit.id, '')}"
@@ -297,7 +297,7 @@ class Run:
         if job.stored is None:
             items = list(self._making.pop(unit.id, {}).values())
             self._complete[unit.id] = items
-            headers: list[Json] = [header_to(item) for item in items if isinstance(item, Header)]
+            headers = headers_to(item for item in items if isinstance(item, Header))
             findings: list[Json] = [finding_to(item) for item in items if isinstance(item, Finding)]
             self.put("unit", self._unit_key(unit), {"headers": headers, "findings": findings})
         self.ledger.put("cost", unit.id, cpu_seconds)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from rich.console import Console
 
@@ -89,10 +89,11 @@ def _report(rows: list[Result], options: Options, as_json: bool, junit_file: Pat
     if junit_file is not None:
         write_output("--junit", junit_file, lambda file: junit.write(rows, file))
     if as_json:
-        print(printed(document(rows, _tool(options))))
-    else:
-        note = f"weakened: {options.weaken}" if options.weaken else ""
-        table.show(rows, _console(), note)
+        said = document(rows, _tool(options))
+        print(printed(said))
+        return cast(int, said["exit_code"])
+    note = f"weakened: {options.weaken}" if options.weaken else ""
+    table.show(rows, _console(), note)
     return int(exit_code(rows))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from proofs.codec import (
     explanation_to,
     finding_from,
     finding_to,
-    header_from,
-    header_to,
+    headers_from,
+    headers_to,
     unit_from,
     unit_to,
 )
@@ -79,7 +80,8 @@ def test_a_folder_that_cannot_be_made_is_unusable(tmp_path: Path) -> None:
 
 def test_everything_that_is_kept_comes_back_equal() -> None:
     header = OBLIGATION.header()
-    assert header_from(header_to(header)) == header
+    headers = [header, replace(header, id="T1/b"), replace(header, id="T2/c", theorem="T2", explain=Call("m:g"))]
+    assert list(headers_from(headers_to(headers))) == headers
     assert header.with_text(OBLIGATION.text) == OBLIGATION
     finding = Finding("r", "replay", "", "", "", "w", "TESTED", assumptions=("A",), values={"n": 1})
     assert finding_from(finding_to(finding)) == finding
