@@ -69,7 +69,8 @@ def _shared(s: State, e: Number, k: Number) -> object:
 def _shared_disjoint(s: State, e: Number) -> object:
     rows: list[object] = []
     for i, j in combinations(range(SHARED_SLOTS), 2):
-        rows.append(Or(s.shared_end[e, i] <= s.shared_first[e, j], s.shared_end[e, j] <= s.shared_first[e, i]))
+        apart = Or(s.shared_end[e, i] <= s.shared_first[e, j], s.shared_end[e, j] <= s.shared_first[e, i])
+        rows.append(Implies(s.shared_end[e, i] != 0, Implies(s.shared_end[e, j] != 0, apart)))
     return And(*rows)
 
 

@@ -28,7 +28,7 @@ def is_enclave(owner: Number) -> object:
 
 def _table(s: State, f: Number) -> object:
     owner, kind, level, prefix = s.pool_owner[f], s.table_kind[f], s.table_level[f], s.table_prefix[f]
-    blank = And(level == 0, prefix == 0)
+    blank = And(kind == 0, level == 0, prefix == 0)
     roots_cover_all = Implies(level == 4, prefix == 0)
     upper_cover_less = And(Implies(level == 3, prefix < 1 << 9), Implies(level == 2, prefix < 1 << 18))
     found = s.table_at[kind, owner, level, prefix] == f
