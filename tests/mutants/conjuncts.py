@@ -29,6 +29,7 @@ from proofs.obligation import Obligation, Unit
 from ringfence import weaken
 from ringfence.wiring import ROOT
 from tests.mutants.defects import defects
+from tests.mutants.monitor_row import units_by_id
 
 TABLE: Final = ROOT / "tests" / "mutants" / "conjuncts.toml"
 FOLDER: Final = "refinement/invariants"
@@ -180,7 +181,7 @@ class _Query:
 def _prepare(edited: dict[str, str]) -> dict[str, Unit]:
     weaken.install({**switched(), **edited}, ROOT)
     _keep_switches_on()
-    return {unit.id: unit for m in ("refinement.units", "refinement.boot.units") for unit in import_module(m).units()}
+    return units_by_id()
 
 
 def main(name: str, numbers: list[str]) -> None:

@@ -34,7 +34,7 @@ def missing_part(file: str, number: int, names: list[str]) -> str:
     """What misses a part of a file, by name of the units to ask; one named after its function comes first."""
     part = source_parts(ROOT, file)[number]
     weaken.install({file: part.left_out(ROOT)}, ROOT)
-    by_name = _units()
+    by_name = units_by_id()
     function = part.name.split()[1].strip("_:")
     for name in sorted(names, key=lambda unit: function not in unit):
         try:
@@ -50,10 +50,11 @@ def missing_defect(number: int) -> str:
     """What misses a defect: its claim must fail, an exception of the engine does not count."""
     defect = defects()[number]
     weaken.install(defect.texts(ROOT), ROOT)
-    return missing(_units()[defect.unit], defect.claim)
+    return missing(units_by_id()[defect.unit], defect.claim)
 
 
-def _units() -> dict[str, Unit]:
+def units_by_id() -> dict[str, Unit]:
+    """Every unit of the refinement; imports the rooms, so after a part was left out."""
     return {unit.id: unit for m in ("refinement.units", "refinement.boot.units") for unit in import_module(m).units()}
 
 
