@@ -8,7 +8,7 @@ import os
 import platform
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import metadata
@@ -57,10 +57,17 @@ class Sources:
     root: Path
     rooms: tuple[str, ...]
     seen: Mapping[str, Signature]
+    _keys: dict[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str], repr=False, compare=False)
 
     def key(self, ignores: Iterable[str] = ()) -> str:
         """SHA-256 over tools and files, without those that match one of the glob patterns."""
         patterns = tuple(ignores)
+        # Hundreds of units ask with the same few tuples of patterns.
+        if patterns not in self._keys:
+            self._keys[patterns] = self._key(patterns)
+        return self._keys[patterns]
+
+    def _key(self, patterns: tuple[str, ...]) -> str:
         digest = hashlib.sha256()
         for name, version in sorted(self.tools.items()):
             digest.update(f"{name} {version}\n".encode())
