@@ -32,6 +32,8 @@ READ: Final = 1
 WRITE: Final = 2
 EXECUTE: Final = 4
 
+UPPER_HALF: Final = 0xFFFF << 48  # bits that are set in a canonical address with bit 47
+
 FRAME_BITS: Final = 40  # a frame number is bits 51:12 of a word
 
 
@@ -48,6 +50,11 @@ def bit(word: Number, position: int) -> Number:
 def is_canonical(address: Number) -> object:
     """Bits 63:47 of a linear address are equal (SDM 1 3.3.7.1, four-level paging)."""
     return Or(address >> 47 == 0, address >> 47 == (1 << 17) - 1)
+
+
+def linear_address(page: Number) -> Number:
+    """The canonical linear address at which a page of 36 bits begins: bits 63:48 repeat bit 47 (as above)."""
+    return merge(page >> 35 == 1, UPPER_HALF, 0) | (page << 12)
 
 
 def x86_leaf(word: Number, frame: Number, rights: Number, present: Number) -> object:

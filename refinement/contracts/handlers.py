@@ -12,6 +12,7 @@ from impl.monitor.codes import ENCLAVE, ENTERING, NORMAL
 from impl.monitor.handlers import asynchronous_exit, shared_fill, shared_memory_add, shared_memory_remove
 from impl.monitor.monitor import Monitor
 from model.language.logic import And, Or
+from refinement import bits
 from refinement.contracts import guest_memory as guest_memory_contracts
 from refinement.contracts import loops
 from refinement.contracts import tables as table_contracts
@@ -123,7 +124,7 @@ def _exception(monitor: Monitor, cpu: Number, given: Given) -> None:
 
 def _fault(access: int) -> Callable[[Monitor, Number, Given], object]:
     def call(monitor: Monitor, cpu: Number, given: Given) -> object:
-        address = given("focus", 36) << 12 | given("offset", 12)
+        address = bits.linear_address(given("focus", 36)) | given("offset", 12)
         return monitor.enclave_fault(cpu, address, access)  # type: ignore[arg-type]  # as above
 
     return call

@@ -13,7 +13,7 @@ from refinement.bits import NestedFormat
 from refinement.contracts.machine import ContractMachine
 from refinement.engine.explorer import Path, explore
 from refinement.engine.instances import Rule
-from refinement.engine.machine import BUSY_CPU, POOL_ROOM, Loop, SymbolicMachine, monitor_guard, symbolic_layout
+from refinement.engine.machine import ACTING, BUSY_CPU, POOL_ROOM, Loop, SymbolicMachine, monitor_guard, symbolic_layout
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
 from refinement.engine.storage import FieldShape, Node, Shape, SymbolicStorage, View
@@ -68,7 +68,7 @@ class Setting:
     @cached_property
     def cpu(self) -> SymInt:
         """The acting CPU, arbitrary."""
-        return unknown("cpu", 9)
+        return ACTING
 
     @cached_property
     def focus(self) -> SymInt:
@@ -117,7 +117,7 @@ class Setting:
         kind = ContractMachine if self.by_contract else SymbolicMachine
         machine = kind(run, self.layout, impl_format(self.form), self.loops)
         machine.invariant = self.facts_about
-        run.storage.guard = monitor_guard(machine, self.cpu)
+        run.storage.guard = monitor_guard(machine)
         return machine
 
     def explore(

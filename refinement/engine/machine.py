@@ -18,7 +18,6 @@ from refinement.engine.storage import Access, Guard, Keys, View
 from refinement.engine.values import (
     EngineError,
     Number,
-    SymInt,
     Truth,
     condition,
     number_of,
@@ -32,6 +31,8 @@ from refinement.invariants.layout import in_pool, in_range, is_epc, is_normal
 FRAME_WIDTH: Final = 40
 OWNER_WIDTH: Final = 52
 XSTATE_WORDS: Final = 72
+ACTING: Final = unknown("cpu", 9)
+"""The CPU on which the monitor runs."""
 BUSY_CPU: Final = "busy_cpu"
 """Ghost field, frame -> CPU: who made a TCS busy.  The monitor can not read it; it witnesses who is inside."""
 POOL_ROOM: Final = "pool_room"
@@ -92,8 +93,8 @@ class SymbolicMachine:
 
     def memory_is_zero(self, frame: Number, first: int, end: int) -> Truth:
         """Whether the words first..end-1 are 0: true says so of each word, false names a word that is not."""
-        y = self.layout
-        self.run.require(condition(in_range(frame, y.staging_first, y.zero_frame)), "memory_is_zero: a staging frame")
+        own = condition(frame == self.layout.staging_first + ACTING)
+        self.run.require(own, "memory_is_zero: the CPU's staging frame")
         place = word_of(frame, FRAME_WIDTH, "memory_is_zero")
         before = self.storage.nodes["memory"]
         answer = self.run.fresh("all_zero", 1).term
@@ -283,21 +284,19 @@ class SymbolicMachine:
 
 
 def is_trusted(machine: SymbolicMachine, frame: Number) -> Term:
-    """Staging or EPC frame, or (where tables are not used by contract) a frame of the pool."""
+    """The acting CPU's staging frame, an EPC frame, or (where tables are not used by contract) a frame of the pool."""
     y = machine.layout
-    staging_or_epc = Or(in_range(frame, y.staging_first, y.zero_frame), is_epc(y, frame))
+    staging_or_epc = Or(frame == y.staging_first + ACTING, is_epc(y, frame))
     if "leaf" in machine.storage.nodes:
         return condition(staging_or_epc)
     return condition(Or(staging_or_epc, in_pool(y, frame)))
 
 
-def monitor_guard(machine: SymbolicMachine, acting: SymInt | None = None) -> Guard:
+def monitor_guard(machine: SymbolicMachine) -> Guard:
     """The monitor's own code touches only trusted memory directly, and EPCM entries of EPC frames only.
 
-    A TCS that becomes busy is noted as the acting CPU's (default: the constant `cpu`) in the ghost field.  Who owns a
-    frame of the pool is left to the primitives.
+    A TCS that becomes busy is noted as the acting CPU's (`busy_cpu`).  Who owns a pool frame is left to primitives.
     """
-    cpu = unknown("cpu", 9).term if acting is None else acting.term
 
     def guard(access: Access, name: str, place: Keys) -> None:
         if name == "memory":
@@ -306,7 +305,7 @@ def monitor_guard(machine: SymbolicMachine, acting: SymInt | None = None) -> Gua
             inside = condition(And(is_epc(machine.layout, number_of(place[0])), number_of(place[1]) < 3))
             machine.run.require(inside, f"epcm {access}: an EPC frame")
         elif name == "busy" and access == "write":
-            machine.storage.put(BUSY_CPU, place, cpu)
+            machine.storage.put(BUSY_CPU, place, ACTING.term)
         elif name == "pool_owner" and access == "write":
             machine.run.require(FALSE, "pool_owner is written by pool_take and pool_release alone")
 

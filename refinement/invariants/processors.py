@@ -15,6 +15,7 @@ from refinement.invariants.tables import DEVICES, NORMAL_VM, PAGE_MASK
 OFF, NORMAL, ENTERING, INSIDE = 0, 1, 2, 3
 TLB_VALID = 8
 SCE = 1  # of EFER: SYSCALL is enabled
+MASK64 = (1 << 64) - 1
 # Numbers in `impl.machine.registers`.
 CR3, CPL, EFER, IDT_BASE, IDT_LIMIT, XCR0, NESTED_ROOT = 20, 22, 23, 24, 25, 26, 27
 
@@ -41,7 +42,7 @@ def _registers(s: State, c: Number) -> object:
         s.register[c, CR3] == s.root[bits.GUEST, e] << 12,
         s.register[c, NESTED_ROOT] == s.root[bits.NESTED, e] << 12,
         s.saved_register[c, NESTED_ROOT] == normal_root,
-        s.register[c, EFER] & SCE == 0,
+        s.register[c, EFER] == s.saved_register[c, EFER] & (MASK64 ^ SCE),
         s.register[c, IDT_BASE] == 0,
         s.register[c, IDT_LIMIT] == 0,
         s.register[c, XCR0] == s.xfrm[e],

@@ -1,8 +1,8 @@
 """What the monitor decides is a function of public state: codes, ENOMEM and choices of frames carry no secrets.
 
-Replace every word of every REG page of an enclave, and the registers of every CPU that runs one, by arbitrary other
-values: the same path is taken.  Where the acting CPU's enclave itself makes a call, those of its registers stay by
-which it says what it does; which operation it chooses is for the flow policy to release.  Which pool frame is taken
+Replace every word of every REG page of an enclave, and the registers and TLB of every CPU that runs one, by arbitrary
+other values: the same path is taken.  Where the acting CPU's enclave itself makes a call, those of its registers stay
+by which it says what it does; which operation it chooses is for the flow policy to release.  Which pool frame is taken
 depends on `pool_owner` alone, by the contract of `pool_take`, and no secret is in there.  The one primitive that
 answers a question about memory, `memory_is_zero`, demands a staging frame.  When the monitor answers ENOMEM is a claim
 of its own (``choice``).
@@ -43,6 +43,8 @@ def same_path(path: Path, setting: Setting, operands: Collection[int] = ()) -> T
             word = s.epcm[f, 0]
             regular = And(bits.is_valid(word), bits.page_type(word) == bits.REG)
             return condition(And(is_epc(setting.layout, f), regular))
+        if field in ("tlb_rights", "tlb_frame"):
+            return condition(s.cpu_mode[number_of(arguments[0])] == INSIDE)
         if field in ("register", "xstate"):
             cpu, index = (number_of(argument) for argument in arguments)
             known = field == "register" and Or(*(index == operand for operand in operands))

@@ -132,13 +132,12 @@ def fault(access: int) -> Callable[[Reading], Step]:
 
     def step(reading: Reading) -> Step:
         wanted = Access(OPERATIONS[access], reading.setting.focus)
-        reading.walk(0, reading.setting.focus << 12, write=True, user=True)
+        reading.walk(0, bits.linear_address(reading.setting.focus), write=True, user=True)
         if reading.path.result is not True:
             return _fault_exit(reading, access, wanted)
-        if not reading.path.events:  # another CPU mapped the page since
-            s = reading.before
-            leaf = s.leaf[bits.GUEST, s.cpu_enclave[reading.cpu], reading.setting.focus]
-            return Step(None, choice=condition(leaf != 0))
+        if not reading.path.events:  # another CPU mapped the page since: the access, tried again, will be granted
+            enclave = reading.before.cpu_enclave[reading.cpu]
+            return Step(None, choice=condition(Not(_denied(reading, enclave, reading.setting.focus, access))))
         arguments = {"c": reading.cpu, "f": reading.translated(0), "tables": tables(reading)}
         return Step("shared_fill", arguments, access=wanted)
 
@@ -149,7 +148,7 @@ def _fault_exit(reading: Reading, access: int, wanted: Access) -> Step:
     s, page = reading.before, reading.setting.focus
     enclave = s.cpu_enclave[reading.cpu]
     leaf = s.leaf[bits.GUEST, enclave, page]
-    address = (page << 12) | unknown("offset", 12)
+    address = bits.linear_address(page) | unknown("offset", 12)
     basic = USER | (WRITE if access == bits.WRITE else 0) | (FETCH if access == bits.EXECUTE else 0)
     inside = in_range(page, s.elrange_first[enclave], s.elrange_end[enclave])
     slots = ((s.shared_first[enclave, k], s.shared_end[enclave, k]) for k in range(4))
@@ -196,7 +195,7 @@ def _outside(reading: Reading, access: int, registered: object, basic: int) -> N
 def _shown(reading: Reading, vector: int, error: Number) -> Deliver:
     page = reading.setting.focus
     if vector == PF:
-        return lambda r: delivery.with_event(r, delivery.injected(PF, error), page << 12)
+        return lambda r: delivery.with_event(r, delivery.injected(PF, error), bits.linear_address(page))
     return lambda r: delivery.with_event(r, delivery.injected(GP, 0))
 
 

@@ -126,12 +126,20 @@ def _read(function: Callable[..., Any]) -> Callable[[SymbolicMachine, Number], o
     """A load or fetch whose word goes to RAX."""
 
     def code(machine: SymbolicMachine, cpu: Number) -> object:
-        access = function(machine, cpu, unknown("focus", 36), INDEX)
+        access = _read_nothing_denied(machine, function(machine, cpu, unknown("focus", 36), INDEX))
         if access.granted is True:
             machine.storage.register[cpu, RAX] = access.value
         return access.granted
 
     return code
+
+
+def _read_nothing_denied(machine: SymbolicMachine, access: mmu.Access) -> mmu.Access:
+    """An access that is not granted carries no word, whoever may look at it."""
+    if access.granted is not True:
+        with ghost():
+            machine.run.goals.append(("DENIED", condition(access.value == 0)))
+    return access
 
 
 def _store(machine: SymbolicMachine, cpu: Number) -> object:
@@ -167,7 +175,7 @@ def _normal_access(action: str, further: Mapping[str, Value]) -> Callable[[Readi
 
 
 def _dma_load(machine: SymbolicMachine, _: Number) -> object:
-    return iommu.dma_load(machine, DEVICE_FRAME, INDEX)  # type: ignore[arg-type]  # symbolic
+    return _read_nothing_denied(machine, iommu.dma_load(machine, DEVICE_FRAME, INDEX))  # type: ignore[arg-type]  # symbolic
 
 
 def _dma_store(machine: SymbolicMachine, _: Number) -> object:

@@ -64,6 +64,8 @@ def paths(setting: Setting) -> list[Path]:
         with ghost():
             if result.kind is mmu.Kind.TRANSLATED:
                 run.goals.append(("NESTED", contained(before, last_frame(run), result)))
+            else:
+                run.goals.append(("FAULT", condition(result.rights == 0)))
             run.goals.append(("STORAGE", boolean(run.storage.snapshot().unchanged(run.pre))))
         return result
 

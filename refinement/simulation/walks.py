@@ -44,13 +44,13 @@ def raw_setting(form: NestedFormat) -> Setting:
 def agrees(s: MonitorState, kind: int, owner: Number, frame: Number, result: mmu.Walk) -> Term:
     """The walk translates exactly if the leaf grants something, to the leaf's frame, with the leaf's rights.
 
-    Otherwise it ends in a fault of the nested table at this guest frame.
+    Otherwise it ends in a fault of the nested table at this guest frame, without any right.
     """
     leaf = s.leaf[kind, owner, frame & PAGE_MASK]
     rights = leaf & 3 if kind == bits.IO else bits.nested_rights(s.form, leaf)
     granted = And(frame >> 36 == 0, Not(rights == 0))
     if result.kind is not mmu.Kind.TRANSLATED:
-        here = And(result.kind is mmu.Kind.NESTED_FAULT, result.frame == frame)
+        here = And(result.kind is mmu.Kind.NESTED_FAULT, result.frame == frame, result.rights == 0)
         return condition(And(here, Not(truth(condition(granted)))))
     exact = And(bits.frame_of(leaf) == result.frame, rights == result.rights)
     return condition(And(truth(condition(granted)), truth(condition(exact))))
@@ -192,7 +192,7 @@ def guest_claims(name: str, form: NestedFormat) -> Iterator[Claim]:
 def _guest_agrees(s: MonitorState, page: Number, result: mmu.Walk) -> Term:
     """Translated exactly if both leaves grant something, with what both grant; else a fault of the first that does not.
 
-    A fault of the guest table is at the page, one of the nested table at the frame in the guest leaf.
+    A fault, which has no rights, is of the guest table at the page, or of the nested table at the frame in the leaf.
     """
     leaf = s.leaf[bits.GUEST, OWNER, page]
     rights, frame = bits.x86_rights(leaf), bits.frame_of(leaf)
@@ -200,8 +200,9 @@ def _guest_agrees(s: MonitorState, page: Number, result: mmu.Walk) -> Term:
     further = bits.nested_rights(s.form, nested)
     granted = And(Not(rights == 0), frame >> 36 == 0, Not(further == 0))
     if result.kind is mmu.Kind.GUEST_FAULT:
-        return condition(And(result.frame == page, rights == 0))
+        return condition(And(result.frame == page, result.rights == 0, rights == 0))
     if result.kind is mmu.Kind.NESTED_FAULT:
-        return condition(And(result.frame == frame, Not(rights == 0), Not(truth(condition(granted)))))
+        here = And(result.frame == frame, result.rights == 0)
+        return condition(And(here, Not(rights == 0), Not(truth(condition(granted)))))
     exact = And(bits.frame_of(nested) == result.frame, result.rights == rights & further)
     return condition(And(truth(condition(granted)), truth(condition(exact))))
