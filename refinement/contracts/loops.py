@@ -193,7 +193,7 @@ def first_removal(
     run.assume(condition(in_range(i, first, end)), "a step of the loop")
     start, events = machine.storage.snapshot(), len(run.events)
     body(i)
-    if any(event[0] != "fetch" for event in run.events[events:]):
+    if any(event[0] not in ("fetch", "store") for event in run.events[events:]):
         raise EngineError("a step of remove pages does something that its contract says nothing of")
     kept = only_written(start, machine.storage.snapshot(), REMOVAL_FIELDS)
     run.goals.append(("remove pages, step: OTHER-FIELDS", kept))

@@ -127,10 +127,11 @@ class SymbolicMachine:
         return word
 
     def store_word(self, frame: Number, index: Number, value: Number) -> None:
-        """Store a word to normal memory."""
+        """Store a word to normal memory, where others may see it before the next one takes its place."""
         place = (self._normal(frame, "store_word"), word_of(index, 9, "index of store_word"))
         stored = word_of(value, 64, "value of store_word")
         self.storage.put("memory", place, stored)
+        self.run.event("store", *place, stored)
 
     def fetch_page(self, destination: Number, source: Number) -> None:
         """Fill a trusted frame with arbitrary words."""

@@ -127,7 +127,7 @@ def _terms(node: Node, keys: Keys) -> tuple[Term, ...]:
 
 
 def _events(path: Path, reader: Reader, course: Course) -> None:
-    """Walks, fetches and records of measurement happen in the same order with the same values."""
+    """Walks, fetches, stores and records of measurement happen in the same order with the same values."""
     promised = [event for event in path.events if event[0] not in UNCOMPARED]
     for place in range(max(len(promised), len(course.events))):
         ours = _plain_event(promised[place], reader) if place < len(promised) else ("nothing",)

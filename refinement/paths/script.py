@@ -53,7 +53,7 @@ class Script:
 class Course:
     """How a run went.
 
-    events: walks, fetches and records of measurement in the form that the symbolic engine notes.  outcomes: what
+    events: walks, fetches, stores and records of measurement in the form that the engine notes.  outcomes: what
     contracts leave open, by name.  removed: as in `Meaning`.  ending and result are as those of a path.
     """
 
@@ -100,6 +100,12 @@ class ScriptedMachine(ConcreteMachine):
         if single:
             self.course.events.append(("fetch", frame, index, found))
         return found
+
+    def store_word(self, frame: int, index: int, value: int) -> None:
+        """Notes the word, but in a whole loop, of which a path promises no step."""
+        super().store_word(frame, index, value)
+        if self._source is None:
+            self.course.events.append(("store", frame, index, value))
 
     def fetch_page(self, destination: int, source: int) -> None:
         """Word by word from the script."""

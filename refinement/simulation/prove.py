@@ -135,7 +135,7 @@ def simulate(prefix: str, path: Path, setting: TableSetting, step_of: Callable[[
     with ghost():
         reading = Reading(path, setting)
         step = step_of(reading)
-        operands = reading.conditions
+        operands = [*reading.conditions, *reading.stored(step.stores)]
         simulation = Simulation(path, setting, step)
         outcome, choice = simulation.outcome(), condition(step.choice)
         wanted = list(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from impl.monitor.codes import Code as MonitorCode
@@ -133,6 +134,14 @@ class Reading:
         named = [len(self._walked), self._next, int(self._copied)]
         followed = [self._pointers[number] for number in sorted(self._walked & self._pointers.keys())]
         return [*self.operands, *followed, *([] if happened == named else [FALSE])]
+
+    def stored(self, stores: Sequence[tuple[Number, Number, Number]]) -> list[Term]:
+        """The words that the monitor stored to untrusted memory are exactly these (frame, index, value), in order."""
+        happened = self._events("store")
+        if len(happened) != len(stores):
+            return [FALSE]
+        pairs = [pair for (_, *e), named in zip(happened, stores, strict=True) for pair in zip(e, named, strict=True)]
+        return [condition(same(number_of(as_term(a)), b)) for a, b in pairs]
 
     def translated(self, number: int) -> Number:
         """The frame that the walk number `number` (from 0) led to; arbitrary if there was none."""

@@ -32,7 +32,7 @@ def constant(node: ast.expr) -> bool:
 
 
 def stored(node: ast.Attribute | ast.Subscript) -> bool:
-    """What is set is a word of the machine's storage: `s.life[...]`, `machine.storage.memory[...]` or one of a `field`."""
+    """What is set is a word of the storage: `s.life[...]`, `machine.storage.memory[...]` or `field[...]`."""
     if not isinstance(node, ast.Subscript):
         return False
     field = node.value
