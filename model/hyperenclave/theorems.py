@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from model.hyperenclave.state import HYPERENCLAVE, runs
+from model.hyperenclave.threads import crosses
 from model.hyperenclave.vocabulary import (
     ALL_RIGHTS,
-    DEPTH,
     NO_RIGHTS,
     PAGE_TYPE,
     READ,
@@ -31,7 +31,7 @@ from model.hyperenclave.vocabulary import (
     Shape,
     Word,
 )
-from model.language.logic import And, Implies, Not, Or, eq, ite, meet, minus, ne, plus
+from model.language.logic import And, Implies, Not, Or, eq, ite, meet, ne
 from model.language.specification import DEVICE, ENCLAVE, HARDWARE, OS
 
 # --- what boot builds -------------------------------------------------------------------------------------------
@@ -279,16 +279,11 @@ def _settled(s: Any, n: Any, e: Any) -> Any:
     return And(Or(eq(s.life[e], Life.INITIALIZED), eq(s.life[e], Life.TRY_DESTROY)), ne(n.life[e], Life.NONE))
 
 
-def _crosses(s: Any, n: Any, c: Any) -> Any:
-    """The CPU starts or stops running an enclave."""
-    return ne(eq(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.ENCLAVE))
-
-
 def _written(s: Any, n: Any, e: Any, v: Any) -> Any:
     """A page of the enclave changes that is no SSA frame of a CPU that starts or stops running it."""
     f = s.guest_frame[e, v]
     there = And(s.elrange[e, v], ne(s.guest_leaf[e, v], Leaf.EMPTY))
-    saves = s.exists(Cpu, lambda c: And(_crosses(s, n, c), eq(s.current[c], e), eq(s.ssa[c], f)))
+    saves = s.exists(Cpu, lambda c: And(crosses(s, n, c), eq(s.current[c], e), eq(s.ssa[c], f)))
     return And(there, Not(saves), ne(n.contents[f], s.contents[f]))
 
 
@@ -332,70 +327,3 @@ def consent(s: Any, n: Any, e: Any, v: Any) -> Any:
         Implies(settled, eq(n.elrange[e, v], s.elrange[e, v])),
         Implies(And(settled, accessible), And(narrower, place)),
     )
-
-
-# --- T8: left registers -----------------------------------------------------------------------------------------
-
-
-def _leaves(s: Any, n: Any, c: Any) -> Any:
-    return And(eq(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.NORMAL))
-
-
-def _clean(s: Any, n: Any, c: Any) -> Any:
-    t = s.tcs[c]
-    return eq(n.registers[c], s.K.scrubbed(s.saved[c], s.linear[t], s.aep[t]))
-
-
-def _kept(s: Any, n: Any, c: Any) -> Any:
-    t = s.tcs[c]
-    stored = eq(s.K.ssa_restored(n.contents[s.ssa[c]]), s.K.resumed(s.registers[c]))
-    return And(stored, eq(n.cssa[t], plus(s.cssa[t], 1, DEPTH.width)), Not(n.busy[t]))
-
-
-@HYPERENCLAVE.postcondition("T8", by=(HARDWARE,), c=Cpu)
-def interrupted_registers(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """After an interrupt the CPU keeps nothing of the enclave's registers (I19)."""
-    return Implies(_leaves(s, n, c), _clean(s, n, c))
-
-
-@HYPERENCLAVE.postcondition("T8", by=(ENCLAVE,), c=Cpu)
-def faulted_registers(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """After any exit that the enclave did not ask for by EEXIT the CPU keeps nothing of its registers (I19)."""
-    asked = eq(s.K.operation(s.registers[c]), Operation.EXIT)
-    return Implies(And(_leaves(s, n, c), Not(asked)), _clean(s, n, c))
-
-
-@HYPERENCLAVE.postcondition("T3", by=(HARDWARE,), c=Cpu)
-def interrupt_is_a_pause(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """After an interrupt the SSA frame on top of the thread's stack holds what a resume will continue with."""
-    return Implies(_leaves(s, n, c), _kept(s, n, c))
-
-
-@HYPERENCLAVE.postcondition("T3", by=(ENCLAVE,), c=Cpu)
-def fault_is_a_pause(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """After a fault, too."""
-    asked = eq(s.K.operation(s.registers[c]), Operation.EXIT)
-    return Implies(And(_leaves(s, n, c), Not(asked)), _kept(s, n, c))
-
-
-@HYPERENCLAVE.postcondition("T3", by=(OS,), c=Cpu)
-def entry_continues(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """A resume continues with the SSA frame on top of the thread's stack; an entry starts where the TCS says.
-
-    The SSA frame is the page that TCS and depth name.  A resume takes it off the stack and leaves it as it is; an entry
-    notes the caller's stack there.
-    """
-    t, x, r, resumes = s.tcs[c], s.current[c], s.registers[c], s.resuming[c]
-    depth = ite(resumes, minus(s.cssa[t], 1, DEPTH.width), s.cssa[t])
-    f = s.guest_frame[x, s.K.ssa_page(s.contents[t], depth, s.base[x])]
-    enters = And(ne(s.mode[c], Mode.ENCLAVE), eq(n.mode[c], Mode.ENCLAVE))
-    entered = s.K.entry_registers(r, s.contents[t], s.cssa[t], s.base[x])
-    continues = eq(n.registers[c], ite(resumes, s.K.ssa_restored(s.contents[f]), entered))
-    noted = eq(n.contents[f], ite(resumes, s.contents[f], s.K.ssa_entered(s.contents[f], r)))
-    return Implies(enters, And(continues, eq(n.cssa[t], depth), eq(s.ssa[c], f), eq(n.ssa[c], f), noted))
-
-
-@HYPERENCLAVE.postcondition("T8", by=(OS, HARDWARE, ENCLAVE, DEVICE), c=Cpu, v=Page)
-def left_translations(s: Any, n: Any, e: Any, c: Any, v: Any) -> Any:
-    """A CPU that starts or stops running an enclave has nothing cached."""
-    return Implies(_crosses(s, n, c), eq(n.tlb_rights[c, v], NO_RIGHTS))
