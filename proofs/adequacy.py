@@ -163,7 +163,7 @@ def product(specification: Specification) -> dict[str, int]:
     both = 0
     for observer in specification.observers.values():
         views = len(observer.views)
-        both += 2 * views + 1 if observer.own else 2 * views + 4
+        both += 2 * views + 2 if observer.own else 2 * views + 4
     return {
         "initial": invariants,
         "lemma": len(specification.lemmas),

@@ -12,7 +12,7 @@ This file knows no enclave.  For a specification with actions a, invariants i, o
 
 Conditions for the coalition against the protected domain e: output consistency, domain consistency, step
 consistency, local respect, domain respect, release policy.  For e itself: local respect, step consistency
-(integrity), endorsement policy.
+(integrity), endorsement policy, concern policy.
 """
 
 from __future__ import annotations
@@ -308,7 +308,7 @@ def _same_output(two: Pair) -> Term:
 
 def _domain_respect(specification: Specification, two: Pair, statement: Callable[..., Statement]) -> Statement:
     if specification.runs is None:
-        goal: Value = True
+        goal: Value = False
     else:
         over = constants(_one_cpu(specification), "any")
         before = specification.runs(two.states[0], *over.values(), two.domain)
@@ -367,6 +367,25 @@ def own_statements(specification: Specification, action: Action, observer: Obser
     allowed, confirm = _policy(two, two.steps[0].endorsements, And(two.concerns(0), fires[0]))
     words = "the enclave takes in nothing but what the flow policy permits in that state, by name and by value"
     yield statement("endorsement policy", words, two.premises.all(), allowed, confirm)
+    yield statement("concern policy", *_concern_policy(two))
+
+
+def _concern_policy(two: Pair) -> tuple[str, tuple[Named, ...], Term, Confirm]:
+    """A step that concerned everybody would have nothing to leave alone: local and domain respect would say nothing."""
+    specification, action = two.premises.specification, two.action
+
+    def goal(state: State, domain: Value, arguments: Mapping[str, Value]) -> Value:
+        names, may = action.names, specification.may_concern
+        if names is None:
+            return True
+        return Implies(names(state, domain, **arguments), may is not None and may(state, domain, **arguments))
+
+    def confirm(model: Decoded) -> bool:
+        state = model.world("s").state
+        return goal(state, model.argument(two.domain), values(model, two.arguments[0])) is False
+
+    words = "the step concerns only whom it may: who runs on the CPU, or who is named, or whose page is named"
+    return words, two.premises.all(), as_term(goal(two.states[0], two.domain, two.arguments[0])), confirm
 
 
 def _equal_answers(two: Pair) -> list[Named]:

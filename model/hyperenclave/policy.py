@@ -2,8 +2,9 @@
 
 Stated of the enclave's next instruction and of the tables, not of how the actions do it.  T2 proves of each action
 that it releases nothing else (`T2/unwinding/ACTION/coalition/release policy`), T3 that it endorses nothing else
-(`T3/unwinding/ACTION/enclave/endorsement policy`).  So whoever wants to know what crosses the boundary of an enclave
-reads this file.
+(`T3/unwinding/ACTION/enclave/endorsement policy`), and that it concerns nobody else (`.../concern policy`).  So whoever
+wants to know what crosses the boundary of an enclave reads this file.  Beside it only the arguments of a step cross,
+which in T2 and T3 are the same in both runs: `T3/step/.../instructions_are_its_own` says that no load yields one.
 """
 
 from __future__ import annotations
@@ -57,6 +58,23 @@ def _inaccessible(s: Any, c: Any) -> Any:
         return And(Or(absent, weak), Not(grants(s.tlb_rights[c, page], right)))
 
     return Or(*(And(eq(_operation(s, c), operation), denied(right)) for operation, right in ACCESSES))
+
+
+# --- whom a step concerns ----------------------------------------------------------------------------------------
+
+
+def may_concern(s: Any, protected: Any, **arguments: Any) -> Any:
+    """The enclave that a call names; else the one that the CPU is in or enters, or whose page a call names."""
+    if "e" in arguments:
+        return eq(arguments["e"], protected)
+    if "c" not in arguments:
+        return False
+    c, f = arguments["c"], arguments.get("f")
+    named = False if f is None else And(s.valid[f], eq(s.owner[f], protected))
+    return Or(And(Not(eq(s.mode[c], Mode.NORMAL)), eq(s.current[c], protected)), named)
+
+
+HYPERENCLAVE.may_concern = may_concern
 
 
 # --- releases ----------------------------------------------------------------------------------------------------

@@ -187,8 +187,11 @@ class Specification:
     scopes: list[dict[str, int]] = field(default_factory=list[dict[str, int]])
     outcome: type[Enum] | None = None
     success: Enum | None = None
+    # Who runs the protected domain, and whom a step may concern at most: without them domain respect and the concern
+    # policy can not be proved.
     runs: Body | None = None
     runs_over: Mapping[str, Sort] = field(default_factory=dict[str, Sort])
+    may_concern: Body | None = None
 
     def component(self, name: str, keys: tuple[Sort, ...], value: Sort, words: str) -> Component:
         """Declare a part of the state."""

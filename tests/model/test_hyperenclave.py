@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Final
+
+import pytest
+
 from model.hyperenclave.scenario import boot, life_cycle
 from model.hyperenclave.specification import HYPERENCLAVE
-from model.hyperenclave.vocabulary import Code, Life
+from model.hyperenclave.vocabulary import Code, Frame, FrameSet, Life, PageType
+from model.language.specification import Axiom
+
+STARTED: Final = (("create", "shape"),)
+MEASUREMENTS: Final = (
+    STARTED,
+    (*STARTED, ("add", 0, PageType.REG, 3)),
+    (*STARTED, ("add", 1, PageType.TCS, 0), ("extend", 1, ("data", 1)), ("add", 0, PageType.REG, 1)),
+)
+VALUES: Final[dict[str, tuple[object, ...]]] = {
+    "Page": (0, 1, 5),
+    "Offset": (0, 1, 2),
+    "Shape": ("shape", "other"),
+    "Measurement": MEASUREMENTS,
+    "PageType": tuple(PageType),
+    "(_ BitVec 3)": (0, 3, 7),
+    "Data": (("zeros",), ("data", 1)),
+    "Registers": ((), ("r",)),
+    "Word": (0, 1),
+}
+GUEST_FRAMES: Final = {"device_read", "device_write", "normal_fill"}
+"""Actions whose frame is an address of the normal VM or a device, which is no place of an enclave's page."""
+
+
+@pytest.mark.parametrize("axiom", HYPERENCLAVE.axioms.values(), ids=lambda axiom: axiom.name)
+def test_axioms_hold_of_the_concrete_functions(axiom: Axiom) -> None:
+    state = boot().state
+    choices = product(*(VALUES[sort.name] for sort in axiom.over.values()))
+    assert all(axiom.formula(state, **dict(zip(axiom.over, chosen, strict=True))) is True for chosen in choices)
+
+
+def test_integrity_compares_runs_in_which_pages_and_tables_lie_in_different_frames() -> None:
+    for action in HYPERENCLAVE.actions.values():
+        frames = {name for name, sort in action.parameters.items() if sort in (Frame, FrameSet)}
+        assert action.name in GUEST_FRAMES or frames == set(action.placement), action.name
 
 
 def test_boot_satisfies_the_initial_clauses_and_every_invariant() -> None:

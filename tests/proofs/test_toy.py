@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from model.language.logic import eq
 from model.language.smtlib import script
 from model.language.specification import Action, Specification
 from proofs.explanation import explain
@@ -49,11 +50,22 @@ def test_everything_is_proved() -> None:
     assert not_proved(LOCKERS) == {}
 
 
+def test_a_specification_that_says_not_who_runs_and_whom_a_step_may_concern_is_not_proved() -> None:
+    silent = replace(LOCKERS, runs=None, may_concern=None)
+    conditions = {name.rpartition("/")[2] for name in not_proved(silent)}
+    assert conditions == {"domain respect", "concern policy"}
+
+
+def test_a_step_that_concerns_everybody_is_refuted() -> None:
+    everybody = replace(LOCKERS.actions["hand_out"], names=lambda _s, me, **_: eq(me, me))
+    assert "T3/unwinding/hand_out/tenant/concern policy" in not_proved(broken(everybody))
+
+
 def test_the_product_is_full() -> None:
     actions, invariants = len(LOCKERS.actions), len(LOCKERS.invariants)
     others, tenant = (len(LOCKERS.observers[name].views) for name in ("others", "tenant"))
-    # Per action: output and domain consistency, domain respect, two policies, and two conditions for each view.
-    unwinding = actions * (5 + 2 * others + 2 * tenant)
+    # Per action: output and domain consistency, domain respect, three policies, and two conditions for each view.
+    unwinding = actions * (6 + 2 * others + 2 * tenant)
     equivalence = 3 * len(LOCKERS.observers)
     assert len(list(all_statements(LOCKERS))) == invariants * (1 + actions) + unwinding + equivalence
 

@@ -59,6 +59,16 @@ def take_back(s: Any, locker: Any) -> None:
     s.contents[locker] = s.K.nothing()
 
 
+def may_concern(s: Any, me: Any, locker: Any, t: Any = None) -> Any:
+    """Whoever gets the locker, or rents it."""
+    return rents(s, me, locker) if t is None else eq(t, me)
+
+
+LOCKERS.runs = lambda s, locker, me: rents(s, me, locker)
+LOCKERS.runs_over = {"locker": Locker}
+LOCKERS.may_concern = may_concern
+
+
 @LOCKERS.initially(locker=Locker)
 def opening_time(s: Any, locker: Any) -> Any:
     """At first every locker is free and empty."""

@@ -12,8 +12,10 @@ import pytest
 from impl.machine.fields import FIELDS
 from impl.machine.layout import Configuration
 from impl.machine.primitives import NestedFormat as MonitorFormat
+from impl.machine.registers import NESTED_ROOT
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Cpu, Enclave, Frame, Offset, Page, Range
+from model.language.logic import eq
 from model.language.terms import Sort
 from proofs.solver import Z3Solver
 from refinement.abstraction import ENVIRONMENT
@@ -23,6 +25,7 @@ from refinement.contracts.handlers import ENTRIES, preservation
 from refinement.contracts.loops import LOOPS
 from refinement.contracts.proofs import LEMMAS, lemma_claims
 from refinement.contracts.setting import Setting
+from refinement.correspondence import COMPUTED
 from refinement.engine.explorer import Path
 from refinement.engine.obligations import Claim
 from refinement.handlers import STEPS
@@ -36,6 +39,7 @@ from tests.impl.world import World
 ENTRY = {entry.name: entry for entry in ENTRIES}
 OPERATION = {operation.name: operation for operation in hardware.OPERATIONS}
 LIMIT = 3_000_000
+REGISTERS = 29  # numbered from 0, see impl.machine.registers
 
 FIELDS_BREAK = {
     "memory": "complete_entry/contents",
@@ -247,3 +251,30 @@ def test_invariants_hold_of_a_machine_with_a_running_enclave() -> None:
         for keys in product(*(carriers[sort] for sort in invariant.over.values())):
             holds = invariant.formula(state, **dict(zip(invariant.over, keys, strict=True)))
             assert holds is True, (name, keys)
+
+
+def _registers_differ(field: str, number: int, inside: bool) -> bool:
+    """Two machines that differ in this word of CPU 0 stand for different register files."""
+    found: list[object] = []
+    for change in (0, 1):
+        world = World()
+        if inside:
+            world.enter(world.build())
+        getattr(world.s, field)[0, number] ^= change
+        found.append(abstraction_of(world.machine).read("registers", (0,)))
+    return not eq(*found)
+
+
+@pytest.mark.parametrize("number", range(REGISTERS))
+def test_each_register_of_the_normal_vm_but_the_nested_root_is_seen(number: int) -> None:
+    assert _registers_differ("register", number, inside=False) == (number != NESTED_ROOT)
+
+
+@pytest.mark.parametrize("number", sorted(COMPUTED))
+def test_each_register_that_an_enclave_computes_with_is_seen(number: int) -> None:
+    assert _registers_differ("register", number, inside=True)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_each_word_of_extended_state_is_seen(inside: bool) -> None:
+    assert all(_registers_differ("xstate", word, inside) for word in (0, 3, 20, 63, 64, 71))

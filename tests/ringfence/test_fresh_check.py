@@ -15,6 +15,7 @@ from model.hyperenclave.witness import CLAIM
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = ROOT / "tests" / "ringfence" / "obligations.json"
+OTHERS = ROOT / "tests" / "ringfence" / "other_rows.json"
 
 
 @pytest.mark.slow
@@ -33,6 +34,8 @@ def test_a_fresh_check_establishes_every_obligation(tmp_path: Path) -> None:
     assert (done.returncode, document["exit_code"]) == (0, 0)
     counted = Counter(r["theorem"] for r in rows if r["kind"] == "obligation" and r["verdict"] == "PROVED")
     assert dict(sorted(counted.items())) == json.loads(COUNTS.read_text("utf-8"))
+    others = Counter(r["kind"] for r in rows if r["kind"] != "obligation")
+    assert dict(sorted(others.items())) == json.loads(OTHERS.read_text("utf-8"))
     model = sum(n for theorem, n in counted.items() if not theorem.startswith("T9"))
     assert model == sum(CLAIM.values())
     assert all(

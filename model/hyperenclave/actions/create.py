@@ -17,6 +17,7 @@ from model.language.terms import BOOL
     caller="c",
     names=concerns("e"),
     choices=("exhausted", "tables"),
+    placement=("tables",),
     c=Cpu,
     supervisor=BOOL,
     pointer=POINTER,
