@@ -167,7 +167,7 @@ def product(specification: Specification) -> dict[str, int]:
     return {
         "initial": invariants,
         "lemma": len(specification.lemmas),
-        "equivalence": 3 * len(specification.observers),
+        "equivalence": sum(3 if observer.own else 4 for observer in specification.observers.values()),
         "derived": sum(len(observer.derived) for observer in specification.observers.values()),
         "step": steps,
         "unwinding": both * len(actions),

@@ -11,13 +11,13 @@ from model.language.specification import Specification
 from model.language.symbolic import Named, Run, constants
 from model.language.terms import Function, Term
 from model.language.traversal import subterms
+from proofs.equivalence import derived_statements
 from proofs.explanation import explain
 from proofs.mutation import Part, leave_out
 from proofs.solver import Z3Solver
 from proofs.statements import (
     Statement,
     action_statements,
-    derived_statements,
     lemma_statements,
     protected,
     unwinding_statements,

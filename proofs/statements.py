@@ -7,8 +7,8 @@ This file knows no enclave.  For a specification with actions a, invariants i, o
 * step/a/p         the step property p holds of a
 * lemma/l          l follows from the invariants
 * unwinding/a/o/c  unwinding condition c of a for observer o, over two runs where c compares runs
-* equivalence/o/.. what o sees as equal is an equivalence relation
-* derived/o/d      d, which o does not see directly, is determined by what o sees
+
+`proofs.equivalence` has those about what observers can tell apart, whatever the actions.
 
 Conditions for the coalition against the protected domain e: output consistency, domain consistency, step
 consistency, local respect, domain respect, release policy.  For e itself: local respect, step consistency
@@ -27,7 +27,7 @@ from model.language.specification import ENCLAVE, Action, Invariant, Observer, P
 from model.language.symbolic import Named, Run, constants, hypothesis
 from model.language.terms import Sort, Term, constant, t_implies, t_not
 from model.language.transition import Flow, State, Transition
-from proofs.comparison import agree, crossing, indistinguishable, permitted, still_agree
+from proofs.comparison import crossing, indistinguishable, permitted, still_agree
 
 
 class Decoded(Protocol):
@@ -394,49 +394,6 @@ def _equal_answers(two: Pair) -> list[Named]:
         (f"schedule: {a.code.name} in both runs or in none", as_term(eq(as_term(a.condition), as_term(b.condition))))
         for a, b in pairs
     ]
-
-
-def equivalence_statements(specification: Specification, observer: Observer) -> Iterator[Statement]:
-    """What an observer cannot tell apart is an equivalence relation."""
-    theorem = "T3" if observer.own else "T2"
-    s, t, u = (Run(specification, name).ghost for name in ("s", "t", "u"))
-    domain = protected(specification)
-    forms: dict[str, tuple[list[Named], State, State]] = {
-        "reflexive": ([], s, s),
-        "symmetric": (indistinguishable(observer, s, t, domain), t, s),
-        "transitive": (
-            [*indistinguishable(observer, s, t, domain), *indistinguishable(observer, t, u, domain)],
-            s,
-            u,
-        ),
-    }
-    for form, (hypotheses, a, b) in forms.items():
-        words = f"what {observer.name} cannot tell apart is a {form} relation"
-        goal = as_term(And(*(g for _, g in still_agree(observer, a, b, domain))))
-        name = f"{theorem}/equivalence/{observer.name}/{form}"
-        yield Statement(name, theorem, "", observer.name, words, tuple(hypotheses), goal)
-
-
-def derived_statements(specification: Specification, observer: Observer) -> Iterator[Statement]:
-    """What an observer need not see, because its views determine it: from them, the invariants and what came before."""
-    theorem = "T3" if observer.own else "T2"
-    premises, domain = Premises(specification, ("s", "t")), protected(specification)
-    s, t = (run.ghost for run in premises.runs)
-    related = indistinguishable(observer, s, t, domain)
-    earlier = indistinguishable(observer, s, t, domain, derived=True)
-    for position, view in enumerate(observer.derived):
-        hypotheses = (*premises.all(), *related, *earlier[:position])
-        goal = agree(view, s, t, domain, constants(view.over, "any"))
-        words = f"what {observer.name} sees determines: {view.words}"
-
-        def confirm(model: Decoded, view: View = view) -> bool:
-            runs, known = [model.world("s"), model.world("t")], model.argument(domain)
-            sound = not any(world.violations(list(specification.invariants.values())) for world in runs)
-            same, other = ([w.seen(views, known) for w in runs] for views in (observer.views, [view]))
-            return sound and same[0] == same[1] and other[0] != other[1]
-
-        name = f"{theorem}/derived/{observer.name}/{view.name}"
-        yield Statement(name, theorem, "", observer.name, words, hypotheses, goal, {}, confirm)
 
 
 def unwinding_statements(specification: Specification, action: Action) -> Iterator[Statement]:

@@ -1,17 +1,18 @@
-"""The flow policy: what an enclave may let out and take in, and when.
+"""The flow policy: what of an enclave is a secret, what it may let out and take in, and when.
 
-Stated of the enclave's next instruction and of the tables, not of how the actions do it.  T2 proves of each action
-that it releases nothing else (`T2/unwinding/ACTION/coalition/release policy`), T3 that it endorses nothing else
-(`T3/unwinding/ACTION/enclave/endorsement policy`), and that it concerns nobody else (`.../concern policy`).  So whoever
-wants to know what crosses the boundary of an enclave reads this file.  Beside it only the arguments of a step cross,
-which in T2 and T3 are the same in both runs: `T3/step/.../instructions_are_its_own` says that no load yields one.
+Stated of the enclave's next instruction and of the tables, not of how the actions do it.  T2 proves that others can not
+tell states apart which differ in secrets alone (`T2/equivalence/coalition/secrets`), and of each action that it
+releases nothing else (`T2/unwinding/ACTION/coalition/release policy`); T3 that it endorses nothing else
+(`T3/unwinding/ACTION/enclave/endorsement policy`) and concerns nobody else (`.../concern policy`).  So whoever wants to
+know what crosses the boundary of an enclave reads this file.  Beside it only the arguments of a step cross, which in T2
+and T3 are the same in both runs: `T3/step/.../instructions_are_its_own` says that no load yields one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from model.hyperenclave.state import HYPERENCLAVE
+from model.hyperenclave.state import HYPERENCLAVE, runs
 from model.hyperenclave.vocabulary import (
     EXECUTE,
     READ,
@@ -24,6 +25,7 @@ from model.hyperenclave.vocabulary import (
     Life,
     Mode,
     Operation,
+    PageType,
 )
 from model.language.logic import And, Not, Or, eq, grants
 
@@ -58,6 +60,27 @@ def _inaccessible(s: Any, c: Any) -> Any:
         return And(Or(absent, weak), Not(grants(s.tlb_rights[c, page], right)))
 
     return Or(*(And(eq(_operation(s, c), operation), denied(right)) for operation, right in ACCESSES))
+
+
+# --- what is a secret --------------------------------------------------------------------------------------------
+
+
+def in_its_page(s: Any, protected: Any, f: Any) -> Any:
+    """The words of a REG page of the enclave, code included."""
+    return And(s.valid[f], eq(s.owner[f], protected), eq(s.page_type[f], PageType.REG))
+
+
+def on_its_cpu(s: Any, protected: Any, c: Any, *_: Any) -> Any:
+    """What a CPU holds that runs the enclave: registers, cached translations."""
+    return runs(s, c, protected)
+
+
+HYPERENCLAVE.secrets |= {
+    "contents": in_its_page,
+    "registers": on_its_cpu,
+    "tlb_rights": on_its_cpu,
+    "tlb_frame": on_its_cpu,
+}
 
 
 # --- whom a step concerns ----------------------------------------------------------------------------------------

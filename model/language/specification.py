@@ -188,7 +188,8 @@ class Specification:
     outcome: type[Enum] | None = None
     success: Enum | None = None
     # Who runs the protected domain, and whom a step may concern at most: without them domain respect and the concern
-    # policy can not be proved.
+    # policy can not be proved.  secrets: by component, at which keys it is one of the protected domain.
+    secrets: dict[str, Body] = field(default_factory=dict[str, Body])
     runs: Body | None = None
     runs_over: Mapping[str, Sort] = field(default_factory=dict[str, Sort])
     may_concern: Body | None = None

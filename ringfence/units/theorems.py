@@ -8,14 +8,13 @@ from typing import Final
 from model.hyperenclave.scenario import ARGUMENTS, boot, life_cycle
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.language.smtlib import script
+from proofs.equivalence import derived_statements, equivalence_statements
 from proofs.explanation import Story
 from proofs.explanation import explain as explain_statement
 from proofs.obligation import OBLIGATION, Answer, Call, Explanation, Obligation, Unit
 from proofs.statements import (
     Statement,
     action_statements,
-    derived_statements,
-    equivalence_statements,
     initial_statements,
     lemma_statements,
     unwinding_statements,

@@ -10,11 +10,12 @@ from model.hyperenclave.specification import HYPERENCLAVE
 from model.language.smtlib import script
 from model.language.specification import Specification
 from proofs.dropping import catch
+from proofs.equivalence import derived_statements
 from proofs.explanation import explain
 from proofs.mutation import Part, parts
 from proofs.obligation import DEFAULT_RLIMIT
 from proofs.solver import Z3Solver
-from proofs.statements import Statement, derived_statements
+from proofs.statements import Statement
 from tests.proofs.toy import LOCKERS
 
 

@@ -10,6 +10,7 @@ import pytest
 from model.language.logic import eq
 from model.language.smtlib import script
 from model.language.specification import Action, Specification
+from proofs.equivalence import equivalence_statements
 from proofs.explanation import explain
 from proofs.mutation import without
 from proofs.obligation import DEFAULT_RLIMIT
@@ -17,7 +18,6 @@ from proofs.solver import Z3Solver
 from proofs.statements import (
     Statement,
     action_statements,
-    equivalence_statements,
     initial_statements,
     unwinding_statements,
 )
@@ -56,6 +56,13 @@ def test_a_specification_that_says_not_who_runs_and_whom_a_step_may_concern_is_n
     assert conditions == {"domain respect", "concern policy"}
 
 
+def test_a_view_of_what_is_a_secret_is_refuted() -> None:
+    clerk = LOCKERS.observers["others"]
+    curious = replace(clerk, views=(*clerk.views, replace(LOCKERS.observers["tenant"].views[0], name="peeked")))
+    observers = {**LOCKERS.observers, "others": curious}
+    assert "T2/equivalence/others/secrets" in not_proved(replace(LOCKERS, observers=observers))
+
+
 def test_a_step_that_concerns_everybody_is_refuted() -> None:
     everybody = replace(LOCKERS.actions["hand_out"], names=lambda _s, me, **_: eq(me, me))
     assert "T3/unwinding/hand_out/tenant/concern policy" in not_proved(broken(everybody))
@@ -66,7 +73,7 @@ def test_the_product_is_full() -> None:
     others, tenant = (len(LOCKERS.observers[name].views) for name in ("others", "tenant"))
     # Per action: output and domain consistency, domain respect, three policies, and two conditions for each view.
     unwinding = actions * (6 + 2 * others + 2 * tenant)
-    equivalence = 3 * len(LOCKERS.observers)
+    equivalence = 3 + 4
     assert len(list(all_statements(LOCKERS))) == invariants * (1 + actions) + unwinding + equivalence
 
 

@@ -67,6 +67,7 @@ def may_concern(s: Any, me: Any, locker: Any, t: Any = None) -> Any:
 LOCKERS.runs = lambda s, locker, me: rents(s, me, locker)
 LOCKERS.runs_over = {"locker": Locker}
 LOCKERS.may_concern = may_concern
+LOCKERS.secrets["contents"] = lambda s, me, locker: rents(s, me, locker)
 
 
 @LOCKERS.initially(locker=Locker)
