@@ -42,7 +42,8 @@ weakenings: env
 	@$(BIN)/pytest -m scheduled tests/weakenings
 
 mutants: env
-	@$(BIN)/pytest -m scheduled tests/mutants/test_mutants.py tests/mutants/test_conjuncts.py
+	@$(BIN)/pytest -m scheduled tests/mutants/test_mutants.py tests/mutants/test_conjuncts.py \
+		tests/mutants/test_properties.py
 
 monitor-mutants: env
 	@$(BIN)/pytest -m scheduled tests/mutants/test_monitor_mutants.py
