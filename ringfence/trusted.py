@@ -53,7 +53,7 @@ GROUPS: Final = (
         "statements",
         True,
         "which obligations there are, and what each says",
-        ("proofs/statements.py", "proofs/comparison.py"),
+        ("proofs/statements.py", "proofs/equivalence.py", "proofs/comparison.py"),
     ),
     Group(
         "solver interface",
