@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from model.language.terms import FALSE, TRUE, Term, boolean, t_and, t_implies, t_ite, t_not
 from refinement.engine.values import EngineError, SymBool, SymInt, hosted, merge, require, truth
@@ -44,10 +44,15 @@ class _Fork:
 
 
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function without branches; it must return a number or a truth value, raise nothing, write nothing."""
+    """The same function without branches; it must return a number or a truth value, raise nothing, write nothing.
+
+    That it writes nothing is checked: an `EngineError` if the storage or the events of a machine among its arguments
+    are not as they were.
+    """
 
     def run(*arguments: object) -> object:
         results: list[tuple[Term, object]] = []
+        before = _traces(arguments)
         pending: list[tuple[bool, ...]] = [()]
         while pending:
             prefix = pending.pop()
@@ -61,9 +66,33 @@ def merged(function: Callable[..., Any]) -> Callable[..., Any]:
                 require(condition, reason)
             if len(results) > _LIMIT:
                 raise EngineError(f"{function.__name__} has too many paths to be merged")
+        if _traces(arguments) != before:
+            raise EngineError(f"{function.__name__} does something beside returning a result")
         return _join(results)
 
     return run
+
+
+def _traces(arguments: tuple[object, ...]) -> list[tuple[int, list[int]]]:
+    """Of each machine among the arguments: how many events it has noted, and where the log of each field ends."""
+    machines = [argument for argument in arguments if isinstance(argument, _Machine)]
+    return [(len(m.run.events), [id(node) for node in m.storage.nodes.values()]) for m in machines]
+
+
+class _Noting(Protocol):
+    events: list[tuple[object, ...]]
+
+
+class _Keeping(Protocol):
+    nodes: dict[str, Any]
+
+
+@runtime_checkable
+class _Machine(Protocol):
+    """What a merged function might write to."""
+
+    run: _Noting
+    storage: _Keeping
 
 
 def _join(results: list[tuple[Term, object]]) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import z3
@@ -10,11 +11,12 @@ import z3
 from model.language.logic import And, Implies
 from refinement.engine.explorer import Path, explore
 from refinement.engine.instances import Rule
+from refinement.engine.merging import merged
 from refinement.engine.obligations import Claim, path_claims
 from refinement.engine.pruning import PathOracle
 from refinement.engine.run import Run
 from refinement.engine.storage import FieldShape, Keys, SymbolicStorage, View
-from refinement.engine.values import condition, ghost, number_of, unknown
+from refinement.engine.values import EngineError, condition, ghost, number_of, unknown
 
 SHAPES = {"owner": FieldShape((8,), 8), "free": FieldShape((), 8), "memory": FieldShape((8, 4), 16)}
 RLIMIT = 2_000_000
@@ -119,6 +121,31 @@ def deep(levels: int) -> Callable[[Run], None]:
 
 def test_paths_multiply() -> None:
     assert len(explore(deep(4), SHAPES, PathOracle([]))) == 16
+
+
+def merging(writes: bool) -> list[Path]:
+    """A function of a machine that looks at a field, and perhaps writes another, with its branches made one."""
+
+    def looks(machine: SimpleNamespace) -> bool:
+        if machine.storage.owner[1] == 0:
+            if writes:
+                machine.storage.free[()] = 0
+            return True
+        return False
+
+    def code(run: Run) -> object:
+        return merged(looks)(SimpleNamespace(run=run, storage=run.storage))
+
+    return explore(code, SHAPES, PathOracle([]))
+
+
+def test_a_function_that_writes_nothing_is_merged() -> None:
+    assert len(merging(writes=False)) == 1
+
+
+def test_a_function_that_writes_is_not_merged() -> None:
+    with pytest.raises(EngineError, match="looks does something beside returning a result"):
+        merging(writes=True)
 
 
 def promising(before: bool, *, apart: bool) -> list[Claim]:
