@@ -10,7 +10,7 @@ import pytest
 from model.hyperenclave.scenario import boot, life_cycle
 from model.hyperenclave.specification import HYPERENCLAVE
 from model.hyperenclave.vocabulary import Code, Frame, FrameSet, Life, PageType
-from model.language.specification import Axiom
+from model.language.specification import ENCLAVE, Axiom
 
 STARTED: Final = (("create", "shape"),)
 MEASUREMENTS: Final = (
@@ -85,3 +85,16 @@ def test_every_refusal_row_says_which_threat_it_stops() -> None:
         step, _ = Run(HYPERENCLAVE, "s").step(action, constants(action.parameters, "arg"))
         assert all(len(row.threat) > 10 for row in (*step.rows, *step.answers)), action.name
         assert action.words
+
+
+def test_the_monitor_chooses_tables_and_exhaustion_and_nothing_else() -> None:
+    """The assumption `monitor-choices` speaks of these two."""
+    for action in HYPERENCLAVE.actions.values():
+        assert action.choices == {"exhausted", "tables"} & set(action.parameters), action.name
+
+
+def test_steps_of_an_enclave_have_no_arguments_but_events_and_what_the_normal_vm_maps() -> None:
+    """Arguments are equal in two runs by hypothesis, so nothing that an enclave computes may come in as one."""
+    allowed = {"enclave_step": {"c"}, "fault": {"c", "event"}, "shared_fill": {"c", "f", "tables"}}
+    found = {a.name: set(a.parameters) for a in HYPERENCLAVE.actions.values() if a.by == ENCLAVE}
+    assert found == allowed
