@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from model.language.logic import And, Or, as_term, eq
 from model.language.specification import Observer, Specification, View
 from model.language.symbolic import Named, Run, closed, constants, variables
-from model.language.terms import Term
+from model.language.terms import FALSE, Term, TermError
 from model.language.transition import State
 from proofs.comparison import agree, indistinguishable, still_agree
 from proofs.statements import Decoded, Premises, Statement, protected
@@ -38,12 +38,17 @@ def equivalence_statements(specification: Specification, observer: Observer) -> 
         words["secrets"] = f"{observer.name} cannot tell states apart that differ in secrets of the enclave alone"
     for form, (hypotheses, a, b) in forms.items():
         goal = as_term(And(*(g for _, g in still_agree(observer, a, b, domain))))
+        if form == "secrets" and not specification.secrets:
+            goal = FALSE  # without a secret it would say no more than "reflexive"
         name = f"{theorem}/equivalence/{observer.name}/{form}"
         yield Statement(name, theorem, "", observer.name, words[form], tuple(hypotheses), goal)
 
 
 def _differ_in_secrets(specification: Specification, s: State, t: State, domain: Term) -> list[Named]:
     """Every component is the same in both states, but where it is a secret of the domain in the first."""
+    unknown = set(specification.secrets) - set(specification.components)
+    if unknown:
+        raise TermError(f"a secret is a component of the state, not {min(unknown)!r}")
     found: list[Named] = []
     for component in specification.components.values():
         names = {f"k{place}": sort for place, sort in enumerate(component.keys)}

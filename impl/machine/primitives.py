@@ -100,7 +100,7 @@ class Machine(Protocol):
         ...
 
     def memory_is_zero(self, frame: int, first: int, end: int) -> bool:
-        """Whether the words first..end-1 of a staging frame are all 0; of enclave pages that would be a secret."""
+        """Whether words first..end-1 of the CPU's staging frame are all 0; of enclave pages that would be a secret."""
         ...
 
     def fetch_word(self, frame: int, index: int) -> int:

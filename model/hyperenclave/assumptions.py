@@ -60,7 +60,9 @@ _assume(
     "hardware",
     "hardware",
     "The processor's walks, TLB, interrupts and DMA behave as the hardware actions say; accessed and dirty bits, "
-    "caches, timing and micro-architectural state are outside the model.",
+    "caches, timing and micro-architectural state are outside the model. Control registers are set as the decoder "
+    "reads tables: the normal VM enters an enclave in long mode with NXE and WP, and the monitor passes EFER on "
+    "without SCE.",
     "T9h relates the actions to a decoder of real table bits, not to silicon.",
 )
 _assume(

@@ -5,7 +5,7 @@ tell states apart which differ in secrets alone (`T2/equivalence/coalition/secre
 releases nothing else (`T2/unwinding/ACTION/coalition/release policy`); T3 that it endorses nothing else
 (`T3/unwinding/ACTION/enclave/endorsement policy`) and concerns nobody else (`.../concern policy`).  So whoever wants to
 know what crosses the boundary of an enclave reads this file.  Beside it only the arguments of a step cross, which in T2
-and T3 are the same in both runs: `T3/step/.../instructions_are_its_own` says that no load yields one.
+and (frames apart) in T3 are the same in both runs: `T3/step/.../instructions_are_its_own` says that no load yields one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _inaccessible(s: Any, c: Any) -> Any:
 
 
 def in_its_page(s: Any, protected: Any, f: Any) -> Any:
-    """The words of a REG page of the enclave, code included."""
+    """The words of a REG page of the enclave, code included (as `observers.secret`, which this is to judge)."""
     return And(s.valid[f], eq(s.owner[f], protected), eq(s.page_type[f], PageType.REG))
 
 
@@ -87,14 +87,15 @@ HYPERENCLAVE.secrets |= {
 
 
 def may_concern(s: Any, protected: Any, **arguments: Any) -> Any:
-    """The enclave that a call names; else the one that the CPU is in or enters, or whose page a call names."""
+    """The enclave that a call names; else the one that the CPU is in or enters, or whose page the normal VM names."""
     if "e" in arguments:
         return eq(arguments["e"], protected)
     if "c" not in arguments:
         return False
     c, f = arguments["c"], arguments.get("f")
-    named = False if f is None else And(s.valid[f], eq(s.owner[f], protected))
-    return Or(And(Not(eq(s.mode[c], Mode.NORMAL)), eq(s.current[c], protected)), named)
+    normal = eq(s.mode[c], Mode.NORMAL)
+    named = False if f is None else And(normal, s.valid[f], eq(s.owner[f], protected))
+    return Or(And(Not(normal), eq(s.current[c], protected)), named)
 
 
 HYPERENCLAVE.may_concern = may_concern

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.hyperenclave.state import HYPERENCLAVE, runs
-from model.hyperenclave.vocabulary import DEPTH, EXECUTE, READ, WRITE, Cpu, Leaf, Life, Mode, Operation, Page
+from model.hyperenclave.vocabulary import DEPTH, EXECUTE, NO_RIGHTS, READ, WRITE, Cpu, Leaf, Life, Mode, Operation, Page
 from model.language.logic import And, Implies, Not, Or, eq, grants, ite, minus, ne, plus
 from model.language.specification import DEVICE, ENCLAVE, HARDWARE, OS
 
@@ -52,7 +52,7 @@ def faulted_registers(s: Any, n: Any, e: Any, c: Any) -> Any:
 @HYPERENCLAVE.postcondition("T8", by=(OS, HARDWARE, ENCLAVE, DEVICE), c=Cpu, v=Page)
 def left_translations(s: Any, n: Any, e: Any, c: Any, v: Any) -> Any:
     """A CPU that starts or stops running an enclave has nothing cached."""
-    return Implies(crosses(s, n, c), eq(n.tlb_rights[c, v], 0))
+    return Implies(crosses(s, n, c), eq(n.tlb_rights[c, v], NO_RIGHTS))
 
 
 # --- T3: an exit is a pause, an entry continues -----------------------------------------------------------------
@@ -78,7 +78,7 @@ def exit_writes_nothing(s: Any, n: Any, e: Any, c: Any) -> Any:
     return Implies(And(_leaves(s, n, c), _asks_to_leave(s, c)), same)
 
 
-@HYPERENCLAVE.postcondition("T3", by=(OS,), c=Cpu)
+@HYPERENCLAVE.postcondition("T3", by=(OS, ENCLAVE, HARDWARE, DEVICE), c=Cpu)
 def entry_continues(s: Any, n: Any, e: Any, c: Any) -> Any:
     """A resume continues with the SSA frame on top of the thread's stack; an entry starts where the TCS says.
 
@@ -96,6 +96,13 @@ def entry_continues(s: Any, n: Any, e: Any, c: Any) -> Any:
 
 
 # --- T3: who moves a thread -------------------------------------------------------------------------------------
+
+
+@HYPERENCLAVE.postcondition("T3", by=(OS, ENCLAVE, HARDWARE, DEVICE), c=Cpu)
+def thread_stays_or_leaves(s: Any, n: Any, e: Any, c: Any) -> Any:
+    """A CPU that runs the enclave goes on in the same thread, with the same SSA frame, or returns to the normal VM."""
+    same = And(eq(n.tcs[c], s.tcs[c]), eq(n.ssa[c], s.ssa[c]))
+    return Implies(runs(s, c, e), Or(And(runs(n, c, e), same), eq(n.mode[c], Mode.NORMAL)))
 
 
 @HYPERENCLAVE.postcondition("T3", by=(OS, HARDWARE, DEVICE), c=Cpu)
@@ -116,15 +123,17 @@ def one_thread_moves(s: Any, n: Any, e: Any, c: Any, d: Any) -> Any:
 
 @HYPERENCLAVE.postcondition("T3", by=(ENCLAVE,), c=Cpu)
 def instructions_are_its_own(s: Any, n: Any, e: Any, c: Any) -> Any:
-    """A CPU that goes on has completed its own next instruction, with the memory that it has cached, or nothing yet."""
+    """A CPU that goes on has completed its own next instruction, in the memory that it has cached, or nothing yet."""
     r, k = s.registers[c], s.K
     page, operation = k.page(r), k.operation(r)
-    rights, memory = s.tlb_rights[c, page], s.contents[s.tlb_frame[c, page]]
+    rights, frame = s.tlb_rights[c, page], s.tlb_frame[c, page]
+    memory = s.contents[frame]
     reads = Or(
         And(eq(operation, Operation.LOAD), grants(rights, READ)),
         And(eq(operation, Operation.FETCH), grants(rights, EXECUTE)),
     )
-    advances = Or(eq(operation, Operation.COMPUTE), And(eq(operation, Operation.STORE), grants(rights, WRITE)))
+    stored = And(grants(rights, WRITE), eq(n.contents[frame], k.stored(memory, r)))
+    advances = Or(eq(operation, Operation.COMPUTE), And(eq(operation, Operation.STORE), stored))
     completed = Or(
         And(reads, eq(n.registers[c], k.loaded(r, memory))), And(advances, eq(n.registers[c], k.advanced(r)))
     )

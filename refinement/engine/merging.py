@@ -57,8 +57,7 @@ def merged(function: Callable[..., Any]) -> Callable[..., Any]:
         while pending:
             prefix = pending.pop()
             fork = _Fork(prefix)
-            with hosted(fork):
-                result = function(*arguments)
+            result = _called(function, arguments, fork)
             for depth in range(len(prefix), len(fork.terms)):
                 pending.append((*fork.sides[:depth], not fork.sides[depth]))
             results.append((fork.path, result))
@@ -66,17 +65,27 @@ def merged(function: Callable[..., Any]) -> Callable[..., Any]:
                 require(condition, reason)
             if len(results) > _LIMIT:
                 raise EngineError(f"{function.__name__} has too many paths to be merged")
-        if _traces(arguments) != before:
+        if any(now is not then for now, then in zip(_traces(arguments), before, strict=True)):
             raise EngineError(f"{function.__name__} does something beside returning a result")
         return _join(results)
 
     return run
 
 
-def _traces(arguments: tuple[object, ...]) -> list[tuple[int, list[int]]]:
-    """Of each machine among the arguments: how many events it has noted, and where the log of each field ends."""
+def _called(function: Callable[..., Any], arguments: tuple[object, ...], fork: _Fork) -> object:
+    try:
+        with hosted(fork):
+            return function(*arguments)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{function.__name__} is merged, so it must not raise {type(error).__name__}") from error
+
+
+def _traces(arguments: tuple[object, ...]) -> list[object]:
+    """Where the logs of the machines among the arguments end: the last event, and the last record of each field."""
     machines = [argument for argument in arguments if isinstance(argument, _Machine)]
-    return [(len(m.run.events), [id(node) for node in m.storage.nodes.values()]) for m in machines]
+    return [end for m in machines for end in (m.run.events[-1] if m.run.events else None, *m.storage.nodes.values())]
 
 
 class _Noting(Protocol):

@@ -4,8 +4,8 @@ Replace every word of every REG page of an enclave, and the registers and TLB of
 other values: the same path is taken.  Where the acting CPU's enclave itself makes a call, those of its registers stay
 by which it says what it does; which operation it chooses is for the flow policy to release.  Which pool frame is taken
 depends on `pool_owner` alone, by the contract of `pool_take`, and no secret is in there.  The one primitive that
-answers a question about memory, `memory_is_zero`, demands a staging frame.  When the monitor answers ENOMEM is a claim
-of its own (``choice``).
+answers a question about memory, `memory_is_zero`, demands the CPU's staging frame.  When the monitor answers ENOMEM is
+a claim of its own (``choice``).
 """
 
 from __future__ import annotations

@@ -128,7 +128,10 @@ def exception(reading: Reading) -> Step:
 
 
 def fault(access: int) -> Callable[[Reading], Step]:
-    """The enclave's access at page `focus` has no translation: a shared page is mapped, or the enclave is left."""
+    """The enclave's access at page `focus` has no translation: a shared page is mapped, or the enclave is left.
+
+    Or it is tried again, if it is granted by now.
+    """
 
     def step(reading: Reading) -> Step:
         wanted = Access(OPERATIONS[access], reading.setting.focus)

@@ -21,7 +21,7 @@ TABLE: Final = ROOT / "tests" / "mutants" / "properties.toml"
 
 @dataclass(frozen=True)
 class Conjunct:
-    """A defect of the model, and what leaves out the conjunct by which the obligation misses it."""
+    """A defect of the model, and what leaves out the conjunct because of which the obligation fails."""
 
     defect: Defect
     without: tuple[str, str, str]

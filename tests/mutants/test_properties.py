@@ -1,4 +1,4 @@
-"""Conjuncts of step properties: each misses an edit of the model that the property does not miss without it."""
+"""Conjuncts of step properties: the property fails on an edit of the model, and only because of the conjunct."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def verdict(*arguments: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "conjunct"), CONJUNCTS, ids=NAMES)
-def test_the_property_misses_the_edit(number: int, conjunct: Conjunct) -> None:
+def test_the_property_fails_on_the_edit(number: int, conjunct: Conjunct) -> None:
     assert verdict(str(number)) == "REFUTED", conjunct.obligation
 
 
 @pytest.mark.scheduled
 @pytest.mark.parametrize(("number", "conjunct"), CONJUNCTS, ids=NAMES)
-def test_the_property_misses_it_because_of_the_conjunct(number: int, conjunct: Conjunct) -> None:
+def test_it_fails_because_of_the_conjunct(number: int, conjunct: Conjunct) -> None:
     assert verdict(str(number), "without") == "PROVED", conjunct.obligation

@@ -10,6 +10,7 @@ import pytest
 from model.language.logic import eq
 from model.language.smtlib import script
 from model.language.specification import Action, Specification
+from model.language.terms import TermError
 from proofs.equivalence import equivalence_statements
 from proofs.explanation import explain
 from proofs.mutation import without
@@ -50,10 +51,16 @@ def test_everything_is_proved() -> None:
     assert not_proved(LOCKERS) == {}
 
 
-def test_a_specification_that_says_not_who_runs_and_whom_a_step_may_concern_is_not_proved() -> None:
-    silent = replace(LOCKERS, runs=None, may_concern=None)
+def test_a_specification_without_secrets_or_that_says_not_who_runs_or_may_be_concerned_is_not_proved() -> None:
+    silent = replace(LOCKERS, runs=None, may_concern=None, secrets={})
     conditions = {name.rpartition("/")[2] for name in not_proved(silent)}
-    assert conditions == {"domain respect", "concern policy"}
+    assert conditions == {"domain respect", "concern policy", "secrets"}
+
+
+def test_a_secret_that_is_no_component_is_refused() -> None:
+    misspelt = replace(LOCKERS, secrets={"content": LOCKERS.secrets["contents"]})
+    with pytest.raises(TermError, match="a secret is a component of the state, not 'content'"):
+        list(all_statements(misspelt))
 
 
 def test_a_view_of_what_is_a_secret_is_refuted() -> None:

@@ -27,7 +27,8 @@ from model.language.terms import BOOL
 
 
 def _concerns_owner(s: Any, protected: Any, **arguments: Any) -> Any:
-    return And(s.valid[arguments["f"]], eq(s.owner[arguments["f"]], protected))
+    c, f = arguments["c"], arguments["f"]
+    return And(eq(s.mode[c], Mode.NORMAL), s.valid[f], eq(s.owner[f], protected))
 
 
 @HYPERENCLAVE.action(
