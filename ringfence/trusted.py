@@ -6,6 +6,7 @@ says why; a test holds the two together.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -185,4 +186,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads only the beginning ends it without a word
     sys.exit(main())
