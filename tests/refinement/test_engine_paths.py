@@ -148,6 +148,19 @@ def test_a_function_that_writes_is_not_merged() -> None:
         merging(writes=True)
 
 
+def test_a_function_that_raises_on_one_side_is_not_merged() -> None:
+    def raises(machine: SimpleNamespace) -> bool:
+        if machine.storage.owner[1] == 0:
+            raise Refused
+        return True
+
+    def code(run: Run) -> object:
+        return merged(raises)(SimpleNamespace(run=run, storage=run.storage))
+
+    with pytest.raises(EngineError, match="raises is merged, so it must not raise Refused"):
+        explore(code, SHAPES, PathOracle([]), (Refused,))
+
+
 def promising(before: bool, *, apart: bool) -> list[Claim]:
     """A contract that demands a free frame, and promises that the frame was free; `before`: it promises first."""
 
