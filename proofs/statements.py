@@ -381,8 +381,9 @@ def _concern_policy(two: Pair) -> tuple[str, tuple[Named, ...], Term, Confirm]:
         return Implies(names(state, domain, **arguments), may is not None and may(state, domain, **arguments))
 
     def confirm(model: Decoded) -> bool:
-        state = model.world("s").state
-        return goal(state, model.argument(two.domain), values(model, two.arguments[0])) is False
+        world = model.world("s")
+        refuted = goal(world.state, model.argument(two.domain), values(model, two.arguments[0])) is False
+        return refuted and not world.violations(list(specification.invariants.values()))
 
     words = "the step concerns only whom it may: who runs on the CPU, or who is named, or whose page is named"
     return words, two.premises.all(), as_term(goal(two.states[0], two.domain, two.arguments[0])), confirm

@@ -23,11 +23,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     names = sorted(set(known))
     folded = {candidate.lower(): candidate for candidate in names}
     near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=4, cutoff=0.5)]
-    hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {_some(names)}."
+    others = f"; known are {_some(names)}." if names else "."
+    hint = f"; did you mean {' or '.join(near)}?" if near else others
     return InputError(f"There is no {kind} {name!r}{hint}")
 
 
 def _some(names: list[str], most: int = 12) -> str:
-    if not names:
-        return "none"
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -46,8 +46,8 @@ class _Fork:
 def merged(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function without branches; it must return a number or a truth value, raise nothing, write nothing.
 
-    That it writes nothing is checked: an `EngineError` if the storage or the events of a machine among its arguments
-    are not as they were.
+    That it neither raises nor writes is checked: an `EngineError` if it raises, or if the storage or the events of a
+    machine among its arguments are not as they were.
     """
 
     def run(*arguments: object) -> object:
